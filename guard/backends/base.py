@@ -1,0 +1,71 @@
+"""What every backend promises.
+
+    async with backend.stream(request) as model:      # raises UpstreamError; nothing has been generated for the client
+        async for events in model.events:             # what one read brought; raises UpstreamError mid-stream
+            ...                                       # leaving the block, for whatever reason, cancels upstream
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from guard.events import Event
+from guard.wire.errors import UpstreamError as UpstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do beyond streaming one answer."""
+
+    repairs: frozenset[str] = frozenset()
+    """Which of `conclude`, `resample`, `hand_over` it can carry out; a policy's repair falls back to its cut else."""
+    embeddings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One request, after review of its prompt. `body` is the JSON object to send; backends set `stream` themselves."""
+
+    route: Literal["chat", "completions"]
+    body: Mapping[str, Any]
+    model: str = ""
+    """As the client named it; empty if it did not."""
+    authorization: str | None = None
+    """The client's credentials, present only under `auth: pass_through`."""
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class ModelStream:
+    """An accepted request. `dropped` and `reasoning_field` grow as upstream is read."""
+
+    backend: str
+    """The configured name of who answers."""
+    events: AsyncIterator[Sequence[Event]]
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Fields of upstream's events that are not forwarded, by name (known names, else `other`)."""
+    reasoning_field: str = ""
+    """How upstream spells reasoning, once it has: `reasoning` or `reasoning_content`."""
+
+
+class Backend(Protocol):
+    """A source of events. Safe for any number of streams at a time."""
+
+    name: str
+    capabilities: Capabilities
+
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[ModelStream]:
+        """Open `request`. Entering raises `UpstreamError` if it is refused or cannot be delivered."""
+        ...
+
+    async def models(self) -> Sequence[str]:
+        """Names of the models it serves. Raises `UpstreamError`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections and threads; running streams end with `UpstreamError`."""
+        ...

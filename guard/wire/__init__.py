@@ -1,0 +1,1 @@
+"""Sans-io syntax: bytes to events, commands to bytes. Nothing here opens a socket or keeps a clock."""
