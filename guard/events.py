@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from guard.contract import Finding, Lane
 
-# ------------------------------------------------------------------------------------------------------------ actions
+# --- actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Decision(NamedTuple):
     action: Action
 
 
-# ------------------------------------------------------------------------------------------------------------- events
+# --- events
 
 
 class Logprob(NamedTuple):
@@ -165,7 +165,7 @@ Event = (
     | UpstreamResumed
 )
 
-# ----------------------------------------------------------------------------------------------------------- commands
+# --- commands
 
 
 @dataclass(frozen=True, slots=True)

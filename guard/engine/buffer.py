@@ -1,0 +1,93 @@
+"""One lane's text and its release pointer: the only road by which model text reaches a client.
+
+      0            released                          floor              end
+      |-- has gone ---|------------- may go ----------|---- must wait ---|
+                              [mask.start, mask.end)  leaves as its replacement, whole or not at all
+
+`released` only grows. All positions are code points from the start of the lane.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from guard.contract import Span
+
+
+class _Masked(NamedTuple):
+    start: int
+    end: int
+    replacement: str
+
+
+class HoldBack:
+    """Text that waits, and how far it has gone."""
+
+    __slots__ = ("_masks", "_pieces", "end", "released")
+
+    def __init__(self) -> None:
+        self.released = 0
+        self.end = 0
+        self._pieces: list[str] = []
+        self._masks: list[_Masked] = []
+
+    def append(self, text: str) -> None:
+        """Add text at the end; it waits."""
+        self._pieces.append(text)
+        self.end += len(text)
+
+    def mask(self, span: Span, replacement: str) -> bool:
+        """Let `span` leave as `replacement`. False, and nothing is changed, if part of it has left already.
+
+        Overlapping masks become one, which reads as the one that starts first.
+        """
+        if span.start < self.released:
+            return False
+        if span.start == span.end:
+            return True
+        new = _Masked(span.start, span.end, replacement)
+        apart: list[_Masked] = []
+        for old in self._masks:
+            if old.end <= new.start or new.end <= old.start:
+                apart.append(old)
+            else:
+                text = new.replacement if new.start < old.start else old.replacement
+                new = _Masked(min(old.start, new.start), max(old.end, new.end), text)
+        self._masks = sorted([*apart, new])
+        return True
+
+    def release(self, floor: int) -> str:
+        """Let go of everything before `floor`, masks applied. A mask that reaches past `floor` waits whole."""
+        floor = min(floor, self.end)
+        for mask in self._masks:
+            if mask.start < floor < mask.end:
+                floor = mask.start
+        if floor <= self.released:
+            return ""
+        held = self._pieces[0] if len(self._pieces) == 1 else "".join(self._pieces)
+        base = self.released
+        rest = held[floor - base :]
+        self._pieces = [rest] if rest else []
+        self.released = floor
+        if not self._masks:
+            return held if not rest else held[: floor - base]
+        out: list[str] = []
+        at = base
+        for mask in self._masks:
+            if mask.end > floor:
+                break
+            out += (held[at - base : mask.start - base], mask.replacement)
+            at = mask.end
+        out.append(held[at - base : floor - base])
+        self._masks = [mask for mask in self._masks if mask.end > floor]
+        return "".join(out)
+
+    def held(self) -> str:
+        """The text that waits, as it came. For repairs; never for a client."""
+        return "".join(self._pieces)
+
+    def drop(self) -> None:
+        """Forget what waits: it will not leave."""
+        self._pieces.clear()
+        self._masks.clear()
+        self.end = self.released

@@ -1,0 +1,272 @@
+"""One choice of a response: its lanes, their order, its tool calls, and how it ends.
+
+    IDLE --opened/text/tool--> OPEN --finished--> FINISHED      upstream ended it
+                                |------cut------> CUT           a rule ended it
+                                |------paused---> PAUSED        a rule ended it and wants it answered anyway
+                                |------failed---> FAILED        the stream broke under it
+
+Only an OPEN choice takes text; what comes for any other state is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import Final
+
+from guard.contract import REFUSAL, Channel, Context, Lane
+from guard.engine.lane import Ending, LaneReview
+from guard.engine.plan import Plan
+from guard.events import (
+    Command,
+    Cut,
+    Decision,
+    FinishChoice,
+    Intervention,
+    Logprob,
+    OpenChoice,
+    RecordDecision,
+    Repair,
+    Resume,
+    SendNotice,
+    SendText,
+    SendToolCall,
+)
+
+DEFAULT_NOTICE: Final = "[Response stopped by policy.]"
+"""Said when a cut leaves nothing visible: some agents ask again, without end, when an answer comes back empty."""
+
+
+class State(Enum):
+    IDLE = "idle"
+    OPEN = "open"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CUT = "cut"
+    FAILED = "failed"
+
+
+class Signal(Enum):
+    BEGUN = "begun"
+    FINISHED = "finished"
+    CUT = "cut"
+    PAUSED = "paused"
+    FAILED = "failed"
+
+
+TRANSITIONS: Final[Mapping[State, Mapping[Signal, State]]] = {
+    State.IDLE: {Signal.BEGUN: State.OPEN, Signal.FINISHED: State.FINISHED, Signal.FAILED: State.FAILED},
+    State.OPEN: {
+        Signal.BEGUN: State.OPEN,
+        Signal.FINISHED: State.FINISHED,
+        Signal.CUT: State.CUT,
+        Signal.PAUSED: State.PAUSED,
+        Signal.FAILED: State.FAILED,
+    },
+    State.PAUSED: {Signal.FAILED: State.FAILED},
+    State.FINISHED: {},
+    State.CUT: {},
+    State.FAILED: {},
+}
+"""Every way a choice can go. A signal that is not listed for a state is ignored, with what it carries."""
+
+
+class _ToolCall:
+    __slots__ = ("id", "review")
+
+    def __init__(self, id: str, review: LaneReview) -> None:
+        self.id = id
+        self.review = review
+
+
+class ChoiceReview:
+    """All the text of one choice."""
+
+    def __init__(self, index: int, plan: Plan, context: Context, *, repairs: frozenset[str], structured: bool) -> None:
+        self.index = index
+        self.state = State.IDLE
+        self.reopened = 0
+        """How often a lane was taken up again after another had begun."""
+        self._plan = plan
+        self._context = context
+        self._repairs = repairs
+        self._structured = structured
+        self._lanes: dict[Lane, LaneReview] = {}
+        self._tools: dict[int, _ToolCall] = {}
+        self._current: LaneReview | None = None
+        self._spent = 0.0
+        self._visible = False
+        self._attempts: dict[str, int] = {}
+
+    def takes_text(self) -> bool:
+        return self.state is State.OPEN
+
+    @property
+    def over(self) -> bool:
+        return self.state in (State.FINISHED, State.CUT, State.FAILED)
+
+    @property
+    def spent(self) -> int:
+        """Estimated tokens over all lanes, as far as they have been fed."""
+        return int(self._spent)
+
+    def lanes(self) -> Sequence[LaneReview]:
+        return tuple(self._lanes.values())
+
+    # --- text
+
+    def begin(self) -> list[Command]:
+        """The choice exists. Idempotent."""
+        first = self.state is State.IDLE
+        return [OpenChoice(self.index)] if self._signal(Signal.BEGUN) and first else []
+
+    def text(self, lane: Lane, text: str, logprobs: Sequence[Logprob]) -> list[Command]:
+        """Take text of a reasoning or content lane, or arguments of a tool call that was opened."""
+        commands = self.begin()
+        if not text or not self.takes_text():
+            return commands
+        if lane.channel is Channel.TOOL:
+            tool = self._tools.get(lane.tool)
+            return commands if tool is None else commands + self._push(tool.review, text, ())
+        review = self._lanes.get(lane)
+        if review is None:
+            review = self._lanes[lane] = LaneReview(lane, self._plan, self._context, self._spend)
+        if review is not self._current:
+            self.reopened += review.fed > 0
+            commands += self._leave_lane()
+            if not self.takes_text():
+                return commands
+            self._current = review
+        return commands + self._push(review, text, logprobs)
+
+    def tool(self, index: int, id: str, name: str) -> list[Command]:
+        """A tool call begins. Its name is the first line of its lane; it leaves when the choice ends, or never."""
+        commands = self.begin()
+        if not self.takes_text() or index in self._tools:
+            return commands
+        commands += self._leave_lane()
+        if self.takes_text():
+            lane = Lane(self.index, Channel.TOOL, index)
+            review = self._lanes[lane] = LaneReview(lane, self._plan, self._context, self._spend)
+            self._tools[index] = _ToolCall(id, review)
+            commands += self._push(review, f"{name}\n", ())
+        return commands
+
+    # --- ends
+
+    def finish(self, reason: str, native: str) -> list[Command]:
+        """Upstream says the choice is complete: everything is settled, then tool calls leave, then the finish."""
+        commands = self.begin()
+        if not self.takes_text():
+            return commands
+        commands += self._leave_lane()
+        calls: list[Command] = []
+        for index, tool in self._tools.items():
+            if not self.takes_text():
+                return commands
+            name, _, arguments = tool.review.finish().partition("\n")
+            commands += self._after(tool.review)
+            calls.append(SendToolCall(self.index, index, tool.id, name, arguments))
+        if self.takes_text():
+            self._signal(Signal.FINISHED)
+            commands += [*calls, FinishChoice(self.index, reason, self._masked(), native)]
+        return commands
+
+    def fail(self) -> list[Command]:
+        """The stream broke: what is clean of the open lane leaves, and nothing more. Tool calls do not leave."""
+        commands = self._leave_lane() if self.takes_text() else []
+        self._signal(Signal.FAILED)
+        return commands
+
+    def abandon(self) -> None:
+        """A clock ran out: nothing is settled, nothing leaves."""
+        self._signal(Signal.FAILED)
+
+    # --- inside
+
+    def _signal(self, signal: Signal) -> bool:
+        new = TRANSITIONS[self.state].get(signal)
+        if new is None:
+            return False
+        self.state = new
+        return True
+
+    def _spend(self, tokens: float) -> None:
+        self._spent += tokens
+
+    def _leave_lane(self) -> list[Command]:
+        review, self._current = self._current, None
+        if review is None:
+            return []
+        return self._sent(review, review.settle(), ()) + self._after(review)
+
+    def _push(self, review: LaneReview, text: str, logprobs: Sequence[Logprob]) -> list[Command]:
+        released = review.push(text)
+        if review.held or released != text:
+            logprobs = ()
+        return self._sent(review, released, logprobs) + self._after(review)
+
+    def _sent(self, review: LaneReview, text: str, logprobs: Sequence[Logprob]) -> list[Command]:
+        if not text:
+            return []
+        lane = review.lane
+        if lane.channel is Channel.CONTENT and not self._visible:
+            self._visible = not text.isspace()
+        return [SendText(lane, text, logprobs)]
+
+    def _after(self, review: LaneReview) -> list[Command]:
+        """What the lane's review recorded, and its ending if it has one."""
+        records: list[Command] = list(review.take_records())
+        ending = review.ending
+        if ending is None or not self.takes_text():
+            return records
+        if isinstance(ending.action, Cut):
+            return records + self._cut(review, ending, ending.action)
+        repair = ending.action
+        attempt = self._attempts.get(repair.how, 0) + 1
+        if repair.how not in self._repairs or attempt > repair.attempts:
+            return [_without_repair(record) for record in records] + self._cut(review, ending, repair.otherwise)
+        self._attempts[repair.how] = attempt
+        self._signal(Signal.PAUSED)
+        kept = review.kept(_keep_until(repair, ending))
+        return [*records, Resume(self.index, review.lane, kept, repair, attempt)]
+
+    def _cut(self, review: LaneReview, ending: Ending, cut: Cut) -> list[Command]:
+        self._signal(Signal.CUT)
+        commands: list[Command] = []
+        notice = cut.notice if self._visible or cut.notice else DEFAULT_NOTICE
+        if notice and not (self._structured and self._visible):
+            commands.append(SendNotice(self.index, f"\n\n{notice}" if self._visible else notice))
+        finding = ending.finding
+        told = Intervention("cut", ending.rule, finding.detector, finding.label, str(review.lane.channel))
+        return [*commands, FinishChoice(self.index, cut.finish, told)]
+
+    def _masked(self) -> Intervention | None:
+        for review in self._lanes.values():
+            record = review.masked
+            if record is not None:
+                finding = record.finding
+                return Intervention(
+                    "mask", record.decision.rule, finding.detector, finding.label, str(record.lane.channel)
+                )
+        return None
+
+
+def _keep_until(repair: Repair, ending: Ending) -> int:
+    """Where the text worth keeping ends, as the repair says; sentences are sought by whoever continues it."""
+    if repair.keep == "first_copy" and ending.finding.evidence is not None:
+        return ending.finding.evidence.start
+    return ending.finding.span.start
+
+
+def _without_repair(command: Command) -> Command:
+    """What was decided, in the words of what was done: a repair that cannot be had is its `otherwise`."""
+    if isinstance(command, RecordDecision) and isinstance(command.decision.action, Repair):
+        return replace(command, decision=Decision(command.decision.rule, command.decision.action.otherwise))
+    return command
+
+
+def is_refusal(lane: Lane) -> bool:
+    """A refusal is content in a field of its own."""
+    return lane.channel is Channel.CONTENT and lane.tool == REFUSAL
