@@ -80,7 +80,7 @@ def test_what_is_shared_cannot_be_changed(value: Any) -> None:
 def test_a_scanner_is_known_by_its_methods() -> None:
     lane, context = Lane(0, Channel.CONTENT), Context()
     assert isinstance(Words("w", ["x"]).open(lane, context), Scanner)
-    assert isinstance(Custom(peaks=lambda: {}).open(lane, context), Scanner)
+    assert isinstance(Custom(peaks=dict).open(lane, context), Scanner)
     assert not isinstance(object(), Scanner)
 
 
