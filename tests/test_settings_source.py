@@ -80,7 +80,7 @@ def test_all_problems_of_a_file_at_once_with_their_lines(tmp_path: Path) -> None
         ("port: !!python/object/apply:os.system ['true']", "guard.yaml:1: is not YAML"),
         ("? [1, 2]\n: 3\n", "guard.yaml:1: is not YAML"),
         ("1: 2", "guard.yaml:1: 1: no such setting"),
-        ("[" * 5_000 + "]" * 5_000, "guard.yaml: is nested too deeply"),
+        ("[" * 600 + "]" * 600, "guard.yaml: is nested too deeply"),
         (b"port: \xff\n", "guard.yaml: is not UTF-8 text (byte 6)"),
         (b"port: \x00\n", "guard.yaml: is not YAML"),
     ],
