@@ -143,9 +143,6 @@ class Metrics:
         """A detector did not come back. (One that raises becomes a finding `error`, which `decided` counts.)"""
         self._detector_errors.labels(self._detectors(detector)).inc()
 
-    def kept_alive(self) -> None:
-        self._keep_alives.inc()
-
     def policy_loaded(self, name: str, version: str) -> None:
         self._policy.info({"name": name, "version": version})
 
@@ -188,6 +185,9 @@ class StreamMetrics:
 
     def first_token(self, seconds: float) -> None:
         self._all._first_token.observe(seconds)
+
+    def kept_alive(self) -> None:
+        self._all._keep_alives.inc()
 
     def decided(self, lane: Lane, finding: Finding, decision: Decision) -> None:
         """Count a finding, what was done about it, and the stream's first sure loop or language switch of a channel."""

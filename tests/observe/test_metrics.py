@@ -131,7 +131,7 @@ def test_what_happens_beside_streams(metrics: Metrics) -> None:
     metrics.failed_over("upstream", "embedded")
     metrics.fields_dropped({"logprobs": 3, "audio": 1})
     metrics.fields_dropped({"logprobs": 2}, "request")
-    metrics.kept_alive()
+    metrics.stream_opened("chat").kept_alive()
     assert count(metrics, "guard_requests_refused_total", reason="too_many_streams") == 1
     assert count(metrics, "guard_requests_total", route="chat", model="qwq-32b", outcome="refused") == 1
     assert count(metrics, "guard_upstream_errors_total", backend="upstream", code="timeout") == 1
@@ -183,7 +183,7 @@ def test_rates_see_the_first_increment(metrics: Metrics) -> None:
 
 def test_two_processes_worth_of_metrics_do_not_meet() -> None:
     one, other = Metrics(KNOWN), Metrics(KNOWN)
-    one.kept_alive()
+    one.stream_opened("chat").kept_alive()
     assert count(other, "guard_keep_alives_total") == 0
 
 
