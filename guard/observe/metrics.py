@@ -31,6 +31,8 @@ from guard.contract import ERROR_LABEL, STOP, Channel, Finding, Lane
 from guard.events import Decision
 
 OTHER: Final = "other"
+NO_RULE: Final = "none"
+"""Stands for the rule of a finding that no rule speaks of."""
 ROUTES: Final = ("chat", "completions", "embeddings", "models")
 OUTCOMES: Final = ("passed", "flagged", "masked", "cut", "repaired", "error", "refused", "client_left")
 FIRST_TOKEN_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -161,11 +163,12 @@ class Metrics:
             self._switches.labels(channel)
         for route in ("chat", "completions"):
             self._streams.labels(route)
-            for outcome in OUTCOMES:
-                self._requests.labels(route, OTHER, outcome)
+            for model in {OTHER, *self.known.models}:
+                for outcome in OUTCOMES:
+                    self._requests.labels(route, model, outcome)
         for detector in self.known.detectors:
             self._detector_errors.labels(detector)
-        for backend in self.known.backends:
+        for backend in filter(None, self.known.backends):
             self._answers.labels(backend)
 
 
@@ -197,7 +200,7 @@ class StreamMetrics:
         label = to._labels[detector](finding.label) if detector in to._labels else OTHER
         to._findings.labels(detector, label, channel).inc()
         action = type(decision.action).__name__.lower()
-        to._actions.labels(to._rules(decision.rule), action, channel).inc()
+        to._actions.labels(to._rules(decision.rule) if decision.rule else NO_RULE, action, channel).inc()
         if finding.label == ERROR_LABEL:
             to._detector_errors.labels(detector).inc()
         elif finding.score >= STOP and (finding.detector, lane.channel) not in self._seen:
@@ -236,7 +239,7 @@ class _Bounded:
     __slots__ = ("_known",)
 
     def __init__(self, known: Iterable[str]) -> None:
-        self._known = {value: str(value) for value in known}
+        self._known = {value: str(value) for value in known if value}
 
     def __call__(self, value: str) -> str:
         return self._known.get(value, OTHER)

@@ -76,6 +76,11 @@ def test_findings_and_actions(metrics: Metrics, action: Action, name: str) -> No
     assert count(metrics, "guard_actions_total", rule="loop_in_thinking", action=name, channel="reasoning") == 1
 
 
+def test_a_finding_that_no_rule_speaks_of(metrics: Metrics) -> None:
+    metrics.stream_opened("chat").decided(THOUGHT, finding(), Decision("", Flag()))
+    assert count(metrics, "guard_actions_total", rule="none", action="flag", channel="reasoning") == 1
+
+
 def test_a_loop_counts_once_per_stream_and_channel(metrics: Metrics) -> None:
     for _ in range(2):
         stream = metrics.stream_opened("chat")
