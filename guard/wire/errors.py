@@ -42,3 +42,8 @@ class UpstreamError(Exception):
         self.status = status
         self.retry = retry
         self.retry_after = retry_after
+
+
+def unreadable(what: str) -> UpstreamError:
+    """The upstream spoke, but not the protocol. `what` is ours and quotes nothing of what was received."""
+    return UpstreamError(f"The model server's answer cannot be read: {what}.", code="upstream_protocol")
