@@ -123,12 +123,15 @@ class ChoiceReview:
 
     def text(self, lane: Lane, text: str, logprobs: Sequence[Logprob]) -> list[Command]:
         """Take text of a reasoning or content lane, or arguments of a tool call that was opened."""
-        commands = self.begin()
+        commands = [] if self.takes_text() else self.begin()
         if not text or not self.takes_text():
             return commands
         if lane.channel is Channel.TOOL:
             tool = self._tools.get(lane.tool)
-            return commands if tool is None else commands + self._push(tool.review, text, ())
+            if tool is None:
+                return commands
+            commands += self._leave_lane()
+            return commands + self._push(tool.review, text, ()) if self.takes_text() else commands
         review = self._lanes.get(lane)
         if review is None:
             review = self._lanes[lane] = LaneReview(lane, self._plan, self._context, self._spend)
@@ -199,7 +202,7 @@ class ChoiceReview:
         review, self._current = self._current, None
         if review is None:
             return []
-        return self._sent(review, review.settle(), ()) + self._after(review)
+        return self._sent(review, review.finish(), ()) + self._after(review)
 
     def _push(self, review: LaneReview, text: str, logprobs: Sequence[Logprob]) -> list[Command]:
         released = review.push(text)

@@ -204,9 +204,9 @@ class LaneReview:
         return out
 
     def finish(self) -> str:
-        """Settle, and let a lane that is held whole go."""
+        """Settle, and let a lane that is held whole go. More text may still follow: it is held whole for itself."""
         out = self.settle()
-        return out if self.ending is not None else out + self._release(self._buffer.end)
+        return out if self.ending is not None else out + self._release(self.fed)
 
     # --- inside
 
