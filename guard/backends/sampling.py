@@ -85,7 +85,9 @@ def read_sampling(request: ModelRequest, defaults: Mapping[str, Any]) -> Samplin
         value = body.get(field)
         if value is not None and not any(type(value) is type(no) and value == no for no in harmless):
             raise refused(f"The in-process model does not support `{field}`; leave it out.", "unsupported_parameter")
-    numbers = {name: _number(name, body[name], limits) for name, limits in _NUMBERS.items() if body.get(name) is not None}
+    numbers = {
+        name: _number(name, body[name], limits) for name, limits in _NUMBERS.items() if body.get(name) is not None
+    }
     longest = numbers.pop("max_completion_tokens", None)
     if longest is not None:
         numbers["max_tokens"] = longest

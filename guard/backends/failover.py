@@ -1,0 +1,144 @@
+"""A backend made of two: the second takes over while the first has not produced its first event.
+
+    CLOSED --`threshold` failures in a row--> OPEN --`cool_down` seconds--> one request tries --ok--> CLOSED
+      |                                        ^                                    |
+      first, else second                       +------------- failed --------------+
+                                               second only
+
+After the first event nothing is switched: the client has been told who answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from guard.backends.base import Backend, Capabilities, ModelRequest, ModelStream, UpstreamError
+from guard.events import Event, TextReceived, ToolCallOpened, UpstreamFailed
+
+
+class CircuitBreaker:
+    """Counts failures in a row and says whether the next try is worth it."""
+
+    def __init__(self, threshold: int, cool_down: float, clock: Callable[[], float]) -> None:
+        self._threshold = threshold
+        self._cool_down = cool_down
+        self._clock = clock
+        self._failures = 0
+        self._opened_at: float | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._opened_at is not None
+
+    def allows(self) -> bool:
+        """True if a request may try; while open, one request per cool-down."""
+        if self._opened_at is None:
+            return True
+        if self._clock() - self._opened_at < self._cool_down:
+            return False
+        self._opened_at = self._clock()
+        return True
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._opened_at = None
+
+    def failed(self) -> None:
+        self._failures += 1
+        if self._failures >= self._threshold:
+            self._opened_at = self._clock()
+
+
+class FailoverBackend:
+    """`first`, or `second` where the first cannot be reached or answers 5xx or 429 before its first event.
+
+    `on_failover(first, second, code)` is told of every switch. `threshold` failures in a row open the breaker for
+    `cool_down` seconds. Raises what the first said if the second fails too.
+    """
+
+    def __init__(
+        self,
+        first: Backend,
+        second: Backend,
+        *,
+        threshold: int = 5,
+        cool_down: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        on_failover: Callable[[str, str, str], None] = lambda _first, _second, _code: None,
+    ) -> None:
+        self.name = first.name
+        self.first = first
+        self.second = second
+        self.capabilities = Capabilities(
+            repairs=first.capabilities.repairs & second.capabilities.repairs,
+            embeddings=first.capabilities.embeddings,
+        )
+        self.breaker = CircuitBreaker(threshold, cool_down, clock)
+        self.on_failover = on_failover
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStream]:
+        reason: UpstreamError | None = None
+        if self.breaker.allows():
+            async with AsyncExitStack() as stack:
+                try:
+                    model = await self._begin(stack, request)
+                except UpstreamError as error:
+                    if not error.retry:
+                        raise
+                    reason = error
+                    self.breaker.failed()
+                else:
+                    self.breaker.succeeded()
+                    yield model
+                    return
+        self.on_failover(self.first.name, self.second.name, reason.code if reason else "breaker_open")
+        async with AsyncExitStack() as stack:
+            try:
+                model = await stack.enter_async_context(self.second.stream(request))
+            except UpstreamError as error:
+                raise _both(reason, error) from error
+            yield model
+
+    async def models(self) -> Sequence[str]:
+        try:
+            return await self.first.models()
+        except UpstreamError:
+            return await self.second.models()
+
+    async def aclose(self) -> None:
+        try:
+            await self.first.aclose()
+        finally:
+            await self.second.aclose()
+
+    async def _begin(self, stack: AsyncExitStack, request: ModelRequest) -> ModelStream:
+        """Open the first backend and wait for its first text or end; what came before that is kept."""
+        model = await stack.enter_async_context(self.first.stream(request))
+        begun: list[Event] = []
+        async for events in model.events:
+            for event in events:
+                if isinstance(event, UpstreamFailed):
+                    raise UpstreamError(event.message, code=event.code)
+            begun += events
+            if any(isinstance(event, TextReceived | ToolCallOpened) for event in events):
+                break
+        if not begun:
+            raise UpstreamError(f"`{self.first.name}` ended its stream without an answer.", code="upstream_empty")
+        model.events = _chain(begun, model.events)
+        return model
+
+
+async def _chain(begun: Sequence[Event], rest: AsyncIterator[Sequence[Event]]) -> AsyncIterator[Sequence[Event]]:
+    yield begun
+    async for events in rest:
+        yield events
+
+
+def _both(first: UpstreamError | None, second: UpstreamError) -> UpstreamError:
+    if first is None or not second.retry:
+        return second
+    message = f"{first.message} The fallback could not answer either: {second.message}"
+    return UpstreamError(message, code=first.code, status=second.status, retry_after=second.retry_after)

@@ -1,0 +1,120 @@
+"""The composition root: settings in, two ASGI apps out. Everything a process holds is made here and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from guard.backends.base import Backend
+from guard.engine.lane import HOLD_LIMIT_RULE
+from guard.observe.metrics import Known, Metrics
+from guard.policy import CompiledPolicy, load_policy
+from guard.policy.compile import ON_ERROR
+from guard.proxy.backends import IN_PROCESS, build_backend, start_backend
+from guard.proxy.gateway import Gateway
+from guard.proxy.pump import Clocks
+from guard.proxy.requests import FORBIDDEN, STRIPPED
+from guard.proxy.routes import guarded_routes
+from guard.settings import Settings
+from guard.wire.chunks import COUNTED
+
+REFUSALS = (
+    "body_too_large",
+    "encoded_body",
+    "invalid_json",
+    "invalid_request",
+    "model_not_found",
+    "not_guarded",
+    "not_supported",
+    "overloaded",
+    "shutting_down",
+)
+UPSTREAM_CODES = (
+    "breaker_open",
+    "context_length_exceeded",
+    "deadline_between_events",
+    "deadline_detector",
+    "deadline_first_byte",
+    "deadline_shutdown",
+    "deadline_total",
+    "internal_error",
+    "queue_full",
+    "rate_limit",
+    "server_error",
+    "upstream_aborted",
+    "upstream_empty",
+    "upstream_encoding",
+    "upstream_error",
+    "upstream_incomplete",
+    "upstream_protocol",
+    "upstream_redirect",
+    "upstream_reset",
+    "upstream_timeout",
+    "upstream_too_large",
+    "upstream_unreachable",
+)
+
+
+def create_gateway(
+    settings: Settings, *, policy: CompiledPolicy | None = None, backend: Backend | None = None
+) -> Gateway:
+    """What the apps share. Raises `PolicyError` for a policy that cannot be used."""
+    policy = policy or load_policy(settings.policy)
+    policy.load()
+    upstream = settings.upstream
+    metrics = Metrics(
+        Known(
+            detectors={detector.name: detector.labels for detector in policy.detectors},
+            rules=[*policy.rule_ids, ON_ERROR, HOLD_LIMIT_RULE],
+            backends=[upstream.name if upstream else "", IN_PROCESS, backend.name if backend else ""],
+            models=upstream.models if upstream else (),
+            fields=[*COUNTED, *STRIPPED, *FORBIDDEN, "logprobs"],
+            reasons=REFUSALS,
+            upstream_codes=UPSTREAM_CODES,
+        ),
+        policy=policy.name,
+        policy_version=policy.version,
+    )
+    times = upstream.timeouts if upstream else None
+    clocks = Clocks(keep_alive=settings.keep_alive)
+    if times is not None:
+        clocks = Clocks(times.first_byte, times.between_events, times.total, settings.keep_alive)
+    return Gateway(
+        policy=policy,
+        backend=backend or build_backend(settings, metrics),
+        metrics=metrics,
+        clocks=clocks,
+        max_streams=settings.limits.max_streams,
+        max_choices=settings.limits.max_choices,
+        max_body=int(settings.limits.body_bytes),
+        models=upstream.models if upstream else (),
+        reasoning_field="" if settings.reasoning_field == "upstream" else settings.reasoning_field,
+        pass_through=upstream is not None and upstream.auth == "pass_through",
+        strip=settings.strip_request_fields,
+    )
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    policy: CompiledPolicy | None = None,
+    backend: Backend | None = None,
+    gateway: Gateway | None = None,
+) -> FastAPI:
+    """The app that clients reach. `app.state.gateway` is what it holds.
+
+    Nothing is documented or served but the guarded routes. On start the backend's model is loaded in the background;
+    on stop the backend is closed.
+    """
+    held = gateway or create_gateway(settings or Settings.load(env={}), policy=policy, backend=backend)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with start_backend(held):
+            yield
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, routes=guarded_routes(held))
+    app.state.gateway = held
+    return app

@@ -1,0 +1,38 @@
+"""The one place where errors become HTTP: OpenAI-shaped bodies, statuses that clients do not misread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.responses import Response
+
+from guard.wire.errors import RequestError, UpstreamError
+
+_TYPES: Mapping[int, str] = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+def error_body(message: str, *, type: str, code: str | None, param: str | None = None) -> bytes:
+    """The body every OpenAI client knows how to read."""
+    return msgspec.json.encode({"error": {"message": message, "type": type, "param": param, "code": code}})
+
+
+def error_response(error: RequestError | UpstreamError, headers: Mapping[str, str]) -> Response:
+    """The answer to a request that ended before anything was sent."""
+    extra = dict(headers)
+    if isinstance(error, RequestError):
+        kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+        body = error_body(error.message, type=kind, code=error.code, param=error.param)
+        if error.status == 503:
+            extra["retry-after"] = "1"
+    else:
+        kind = "upstream_error" if error.status >= 500 else _TYPES.get(error.status, "invalid_request_error")
+        body = error_body(error.message, type=kind, code=error.code)
+        if error.retry_after:
+            extra["retry-after"] = error.retry_after
+    return Response(body, status_code=error.status, media_type="application/json", headers=extra)

@@ -1,0 +1,112 @@
+"""Everything one proxy process holds: configuration, policy, backend, metrics, and the streams that are open.
+
+    serving --drain()--> draining: refuses new streams, waits --grace--> ends the rest with a terminal event
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from guard.backends.base import Backend
+from guard.contract import Channel, Context
+from guard.engine.stream import StreamGuard
+from guard.observe.metrics import Metrics
+from guard.policy import CompiledPolicy
+from guard.proxy.pump import Clocks, Pump, Summary
+from guard.proxy.requests import ClientRequest
+from guard.wire.errors import RequestError
+
+log = structlog.get_logger("guard")
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Shared by all requests of a process. Nothing in it belongs to one request but `live`."""
+
+    policy: CompiledPolicy
+    backend: Backend
+    metrics: Metrics
+    clocks: Clocks = field(default_factory=Clocks)
+    max_streams: int = 512
+    max_choices: int = 4
+    max_body: int = 16 << 20
+    models: Sequence[str] = ()
+    """Models that may be asked for; empty for whatever upstream knows."""
+    reasoning_field: str = ""
+    """How reasoning is spelled to clients; empty for as upstream does."""
+    pass_through: bool = False
+    """Clients' credentials go to the upstream."""
+    strip: bool = True
+    """Request fields that would switch review off or harm the backend are taken out."""
+    ready: Callable[[], bool] = lambda: True
+    draining: bool = False
+    live: set[Pump] = field(default_factory=set)
+
+    def request_id(self) -> str:
+        return uuid.uuid4().hex
+
+    def admit(self, model: str) -> None:
+        """Raise `RequestError` if a new stream cannot be taken, or not for this model."""
+        if self.draining:
+            raise RequestError("The guard is shutting down; try again.", status=503, code="shutting_down")
+        if len(self.live) >= self.max_streams:
+            raise RequestError(
+                f"All {self.max_streams} streams are in use; try again in a moment.", status=503, code="overloaded"
+            )
+        if self.models and model and model not in self.models:
+            known = ", ".join(self.models)
+            message = f"The model `{model[:200]}` is not configured here; known are: {known}."
+            raise RequestError(message, status=404, code="model_not_found", param="model")
+
+    def review(self, request: ClientRequest) -> tuple[StreamGuard, bool, bool]:
+        """The engine for a request; whether it must be kept off the event loop; whether prompts are watched."""
+        plan = self.policy.plan(request.model)
+        context = Context(prompt=request.prompt, model=request.model, max_tokens=request.max_tokens)
+        guard = StreamGuard(
+            plan,
+            context,
+            choices=request.choices,
+            repairs=self.backend.capabilities.repairs,
+            structured=request.structured,
+        )
+        return guard, plan.slow, bool(plan.watch.get(Channel.PROMPT))
+
+    def headers(self, request_id: str) -> dict[str, str]:
+        """What every answer carries: nothing that depends on a verdict."""
+        return {
+            "x-request-id": request_id,
+            "x-guard-request-id": request_id,
+            "x-guard-policy": f"{self.policy.name}@{self.policy.version}",
+        }
+
+    def told(self, request_id: str) -> dict[str, str]:
+        """The part of the `guard` object that is the same for every choice."""
+        return {"policy": self.policy.name, "policy_version": self.policy.version, "request_id": request_id}
+
+    def closed(self, summary: Summary, request: ClientRequest, request_id: str, seconds: float) -> None:
+        """One line for the log; no text of the model, no credentials."""
+        log.info(
+            "stream",
+            request_id=request_id,
+            route=request.route,
+            outcome=summary.outcome,
+            backend=summary.backend,
+            error=summary.error or None,
+            seconds=round(seconds, 3),
+            tokens={channel: round(count) for channel, count in summary.tokens.items()},
+        )
+
+    async def drain(self, grace: float) -> None:
+        """Refuse new streams, wait up to `grace` seconds for open ones, then end each with its terminal event."""
+        self.draining = True
+        deadline = time.monotonic() + grace
+        while self.live and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        for pump in tuple(self.live):
+            pump.shut_down()

@@ -1,0 +1,306 @@
+"""The driver: it alone moves a stream, from a backend through the engine to a client.
+
+      backend.stream() --events--> StreamGuard.receive --commands--> sink
+            ^                            ^                             ^
+            | leaving the block          | DeadlinePassed              | keep-alive comments
+            | cancels upstream           +-------- clocks -------------+
+
+Clocks end a stream or tell a client to wait; they never settle or release text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+from guard.backends.base import Backend, ModelRequest, ModelStream
+from guard.contract import PROMPT_CHOICE, Channel, Lane, estimate_tokens
+from guard.engine.stream import DEADLINE_MESSAGES, StreamGuard
+from guard.events import (
+    ChoiceFinished,
+    Command,
+    Deadline,
+    DeadlinePassed,
+    Event,
+    FailStream,
+    FinishChoice,
+    Flag,
+    Mask,
+    RecordDecision,
+    SendPrompt,
+    SendText,
+    TextReceived,
+    UpstreamEnded,
+    UpstreamFailed,
+)
+from guard.observe.metrics import StreamMetrics
+from guard.proxy.sink import Sink
+from guard.wire.errors import UpstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Limits of a stream, in seconds."""
+
+    first_byte: float = 120.0
+    between_events: float = 60.0
+    total: float = 1800.0
+    keep_alive: float = 10.0
+    """A client that has received nothing for this long is sent a comment."""
+    write: float = 60.0
+    """A client that takes nothing for this long is given up."""
+    detector: float = 30.0
+    """A slow detector that has not come back after this long is abandoned."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """How a stream went, for metrics and logs."""
+
+    outcome: str = "passed"
+    backend: str = ""
+    error: str = ""
+    tokens: dict[str, float] = field(default_factory=dict)
+    """Released, estimated, by channel."""
+    tokens_saved: float = 0.0
+    """What was left of the client's `max_tokens` when a rule cut the answer."""
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def worsen(self, outcome: str) -> None:
+        """Take `outcome` if it weighs more than what is known so far."""
+        if _WEIGHTS.index(outcome) > _WEIGHTS.index(self.outcome):
+            self.outcome = outcome
+
+
+_WEIGHTS = ("passed", "flagged", "masked", "repaired", "cut", "error", "client_left")
+
+
+class Pump:
+    """One stream. `run` moves it to its end; `shut_down` ends it early with a terminal event."""
+
+    def __init__(
+        self,
+        guard: StreamGuard,
+        backend: Backend,
+        request: ModelRequest,
+        sink: Sink,
+        metrics: StreamMetrics,
+        *,
+        clocks: Clocks,
+        max_tokens: int | None = None,
+        slow: bool = False,
+    ) -> None:
+        """`max_tokens` is the client's limit per choice. `slow` keeps the engine off the event loop."""
+        self.summary = Summary()
+        self._guard = guard
+        self._backend = backend
+        self._request = request
+        self._sink = sink
+        self._metrics = metrics
+        self._clocks = clocks
+        self._max_tokens = max_tokens
+        self._slow = slow
+        self._loop = asyncio.get_running_loop()
+        self._started = self._heard = self._wrote = self._loop.time()
+        self._writing: float | None = None
+        self._reading = False
+        self._speaking = False
+        self._model: ModelStream | None = None
+        self._passed: Deadline | None = None
+        self._stalled = False
+        self._scope: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._comment: asyncio.Task[None] | None = None
+
+    # --- what others call
+
+    async def review_prompt(self, parts: Sequence[str]) -> list[str] | None:
+        """Review the parts of the messages; returns them as they may go upstream, or None: the answer has been sent."""
+        events: list[Event] = [
+            TextReceived(Lane(PROMPT_CHOICE, Channel.PROMPT, part), text) for part, text in enumerate(parts)
+        ]
+        commands = await self._receive([*events, ChoiceFinished(PROMPT_CHOICE, "")])
+        self._note(commands)
+        if not self._guard.ended:
+            cleared = {command.part: command.text for command in commands if isinstance(command, SendPrompt)}
+            return [cleared.get(part, "") for part in range(len(parts))]
+        await self._sink.begin("")
+        await self._write(commands)
+        return None
+
+    def send_upstream(self, body: Mapping[str, Any]) -> None:
+        """Let `body` be what goes upstream: the client's, as far as its prompt's review let it through."""
+        self._request = replace(self._request, body=body)
+
+    async def run(self) -> None:
+        """Stream the answer. Raises `UpstreamError` if upstream refuses before the client has been sent anything;
+        every later failure is told in-band."""
+        last: Sequence[Command] = ()
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                self._tick()
+                last = await self._read()
+        except TimeoutError:
+            if self._passed is None and not self._stalled:
+                raise
+            if self._stalled:
+                self.summary.worsen("client_left")
+                return
+            last = self._guard.receive(DeadlinePassed(self._passed)) if self._passed else ()
+            self._note(last)
+        except UpstreamError as error:
+            self.summary.worsen("error")
+            self.summary.error = error.code
+            if not self._sink.begun:
+                raise
+            last = self._guard.receive(UpstreamFailed(error.code, error.message))
+            self._note(last)
+        finally:
+            self._scope = None
+            if self._timer is not None:
+                self._timer.cancel()
+        await self._write(last)
+
+    def shut_down(self) -> None:
+        """The process is going: end the stream now, with its terminal event."""
+        self._expire(Deadline.SHUTDOWN)
+
+    # --- reading
+
+    async def _read(self) -> Sequence[Command]:
+        """Read to the end; returns the last commands, to be carried out once upstream has been let go."""
+        async with self._backend.stream(self._request) as model:
+            self._model = model
+            self.summary.backend = model.backend
+            self.summary.dropped = model.dropped
+            self._heard = self._loop.time()
+            self._reading = True
+            await self._sink.begin(model.backend)
+            last: Event = UpstreamEnded()
+            try:
+                async for events in model.events:
+                    commands = await self._handle(events)
+                    if self._guard.ended:
+                        return commands
+                    if commands:
+                        await self._write(commands)
+            except UpstreamError as error:
+                last = UpstreamFailed(error.code, error.message)
+            return await self._handle((last,))
+
+    async def _handle(self, events: Sequence[Event]) -> list[Command]:
+        self._heard = self._loop.time()
+        self._speaking = True
+        began = perf_counter()
+        commands = await self._receive(events)
+        self._note(commands)
+        self._metrics.event_handled(perf_counter() - began)
+        return commands
+
+    async def _receive(self, events: Sequence[Event]) -> list[Command]:
+        if not self._slow:
+            return self._receive_all(events)
+        try:
+            async with asyncio.timeout(self._clocks.detector):
+                return await asyncio.to_thread(self._receive_all, events)
+        except TimeoutError:
+            self._guard = _Abandoned()
+            return self._guard.receive(DeadlinePassed(Deadline.DETECTOR))
+        except asyncio.CancelledError:
+            self._guard = _Abandoned()
+            raise
+
+    def _receive_all(self, events: Sequence[Event]) -> list[Command]:
+        receive = self._guard.receive
+        if len(events) == 1:
+            return receive(events[0])
+        return [command for event in events for command in receive(event)]
+
+    # --- writing
+
+    async def _write(self, commands: Sequence[Command]) -> None:
+        if not commands:
+            return
+        self._writing = self._loop.time()
+        await self._sink.carry_out(commands, self._model.reasoning_field if self._model else "")
+        self._writing = None
+        self._heard = self._wrote = self._loop.time()
+
+    async def _keep_alive(self) -> None:
+        if self._writing is None and await self._sink.keep_alive():
+            self._metrics.kept_alive()
+
+    def _note(self, commands: Sequence[Command]) -> None:
+        """Count what is about to happen."""
+        summary = self.summary
+        for command in commands:
+            if isinstance(command, SendText):
+                if not summary.tokens:
+                    self._metrics.first_token(self._loop.time() - self._started)
+                channel = command.lane.channel
+                summary.tokens[channel] = summary.tokens.get(channel, 0.0) + estimate_tokens(command.text)
+            elif isinstance(command, RecordDecision):
+                self._metrics.decided(command.lane, command.finding, command.decision)
+                action = command.decision.action
+                if isinstance(action, Flag | Mask):
+                    summary.worsen("flagged" if isinstance(action, Flag) else "masked")
+            elif isinstance(command, FinishChoice):
+                if command.intervention is not None and command.intervention.action == "cut":
+                    summary.worsen("cut")
+                    left = (self._max_tokens or 0) - self._guard.spent(command.choice)
+                    summary.tokens_saved += max(left, 0)
+            elif isinstance(command, FailStream):
+                summary.worsen("error")
+                summary.error = command.code
+
+    # --- clocks
+
+    def _tick(self) -> None:
+        """Look at every clock; come back when the next one may run out."""
+        now = self._loop.time()
+        clocks = self._clocks
+        due = [(self._started + clocks.total, Deadline.TOTAL)]
+        if self._writing is None:
+            limit, kind = (
+                (clocks.between_events, Deadline.BETWEEN_EVENTS)
+                if self._speaking
+                else (clocks.first_byte, Deadline.FIRST_BYTE)
+            )
+            due.append((self._heard + limit, kind))
+            if now >= self._wrote + clocks.keep_alive:
+                self._wrote = now
+                self._comment = self._loop.create_task(self._keep_alive())
+        elif now >= self._writing + clocks.write:
+            self._stalled = True
+            self._expire(None)
+            return
+        when, kind = min(due)
+        if now >= when:
+            self._expire(kind)
+            return
+        next_write = self._wrote + clocks.keep_alive if self._writing is None else self._writing + clocks.write
+        self._timer = self._loop.call_at(max(min(when, next_write), now + 0.005), self._tick)
+
+    def _expire(self, kind: Deadline | None) -> None:
+        if self._scope is not None:
+            self._passed = kind
+            self._scope.reschedule(self._loop.time())
+
+
+class _Abandoned(StreamGuard):
+    """Stands in for an engine that a thread still holds: it fails the stream once, and nothing more leaves."""
+
+    def __init__(self) -> None:
+        self.ended = True
+
+    def spent(self, choice: int) -> int:
+        return 0
+
+    def receive(self, event: Event) -> list[Command]:
+        if isinstance(event, DeadlinePassed):
+            return [FailStream(f"deadline_{event.kind}", DEADLINE_MESSAGES[event.kind])]
+        return []

@@ -1,0 +1,249 @@
+"""A client's JSON, checked and stripped: what may go upstream, and what the guard must know of it.
+
+Unknown fields are forwarded, because models need knobs no list knows (`top_k`, `min_p`, ...). Stripped, and counted,
+are those that would switch review off, put text where it is not reviewed, or let a client harm or read a shared server.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+
+from guard.wire.errors import RequestError
+
+STRIPPED: Final = frozenset(
+    {
+        "cache_prompt",
+        "chat_template",
+        "chat_template_kwargs",
+        "echo",
+        "guided_choice",
+        "guided_decoding_backend",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "guided_whitespace_pattern",
+        "id_slot",
+        "include_reasoning",
+        "kv_transfer_params",
+        "metadata",
+        "n_probs",
+        "prompt_logprobs",
+        "return_token_ids",
+        "return_tokens_as_token_ids",
+        "skip_special_tokens",
+        "store",
+        "stream_options",
+    }
+)
+"""Fields that never go upstream. `chat_template_kwargs` keeps its one harmless use, `enable_thinking`."""
+
+FORBIDDEN: Final = frozenset({"api_base", "api_key", "base_url", "custom_llm_provider", "url_idx"})
+"""Fields that would choose the upstream or its credentials; only the configuration does."""
+
+MAX_DEPTH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """A request as the guard understands it. `parts` are the texts of its messages, in order."""
+
+    route: Literal["chat", "completions"]
+    body: Mapping[str, Any]
+    model: str
+    parts: Sequence[str]
+    stream: bool
+    include_usage: bool
+    choices: int
+    max_tokens: int | None
+    structured: bool
+    stripped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def prompt(self) -> str:
+        """All text of the request."""
+        return "\n".join(self.parts)
+
+    def with_parts(self, parts: Sequence[str]) -> Mapping[str, Any]:
+        """The body with the texts of its messages replaced by `parts`."""
+        if tuple(parts) == tuple(self.parts):
+            return self.body
+        texts = iter(parts)
+        if self.route == "completions":
+            prompt = self.body["prompt"]
+            return {**self.body, "prompt": next(texts) if isinstance(prompt, str) else list(texts)}
+        return {**self.body, "messages": [_with_texts(message, texts) for message in self.body["messages"]]}
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+class _Common(msgspec.Struct):
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    logprobs: bool | int | None = None
+    tools: list[dict[str, Any]] | None = None
+    response_format: dict[str, Any] | None = None
+
+
+class _Chat(_Common, kw_only=True):
+    messages: list[_Message]
+
+
+class _Completion(_Common, kw_only=True):
+    prompt: str | list[str] | list[int] | list[list[int]]
+
+
+def parse_request(route: Literal["chat", "completions"], data: bytes, *, max_choices: int = 4, strip: bool = True) -> ClientRequest:
+    """Read a request body. Raises `RequestError` that names the field and what is wrong with it.
+
+    With `strip` off only the fields that the guard sets itself are taken out.
+    """
+    removed = STRIPPED if strip else frozenset({"stream_options"})
+    body = _decode(data)
+    for name in FORBIDDEN & body.keys():
+        raise RequestError(f"`{name}` cannot be set by a client: the guard's configuration chooses upstream.", param=name)
+    try:
+        known: _Common = msgspec.convert(body, type=_Chat if route == "chat" else _Completion)
+    except msgspec.ValidationError as error:
+        raise _explain(error) from error
+    choices = 1 if known.n is None else known.n
+    if not 1 <= choices <= max_choices:
+        raise RequestError(f"`n` is {choices}; this server answers with 1 to {max_choices} choices.", param="n")
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = getattr(known, name)
+        if value is not None and value < 1:
+            raise RequestError(f"`{name}` is {value}; it must be at least 1.", param=name)
+    parts = tuple(_texts(known))
+    stripped: Counter[str] = Counter(name for name in removed & body.keys() if name != "stream_options")
+    forwarded = {name: value for name, value in body.items() if name not in removed}
+    thinking = _enable_thinking(body.get("chat_template_kwargs"))
+    if strip and thinking is not None:
+        forwarded["chat_template_kwargs"] = {"enable_thinking": thinking}
+    return ClientRequest(
+        route=route,
+        body=forwarded,
+        model=known.model or "",
+        parts=parts,
+        stream=bool(known.stream),
+        include_usage=bool(known.stream_options and known.stream_options.include_usage),
+        choices=choices,
+        max_tokens=known.max_completion_tokens or known.max_tokens,
+        structured=(known.response_format or {}).get("type") in ("json_object", "json_schema"),
+        stripped=stripped,
+    )
+
+
+def decode_object(data: bytes) -> dict[str, Any]:
+    """A JSON object, or a `RequestError` that says what came instead."""
+    return _decode(data)
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    if not data.strip():
+        raise RequestError("The request has no body; send a JSON object.")
+    try:
+        body = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    except RecursionError as error:
+        raise RequestError("The body is nested too deeply.", code="invalid_json") from error
+    if not isinstance(body, dict):
+        raise RequestError(f"The body is a JSON {_json_type(body)}; it must be an object.")
+    if _depth(body) > MAX_DEPTH:
+        raise RequestError(f"The body is nested more than {MAX_DEPTH} levels deep.", code="invalid_json")
+    return body
+
+
+def _depth(value: object) -> int:
+    """Nesting of a JSON value, without recursion."""
+    deepest = 0
+    stack: list[tuple[object, int]] = [(value, 1)]
+    while stack:
+        item, level = stack.pop()
+        deepest = max(deepest, level)
+        inner: Sequence[object] = ()
+        if isinstance(item, dict):
+            inner = list(item.values())
+        elif isinstance(item, list):
+            inner = item
+        stack += [(each, level + 1) for each in inner if isinstance(each, dict | list)]
+    return deepest
+
+
+def _explain(error: msgspec.ValidationError) -> RequestError:
+    """`Expected `str`, got `int` - at `$.model`` as a sentence about the field `model`."""
+    what, _, place = str(error).partition(" - at `$")
+    name = place.rstrip("`").lstrip(".")
+    if not name:
+        missing = what.partition("required field `")[2].rstrip("`")
+        if missing:
+            return RequestError(f"`{missing}` is missing; it is required.", param=missing)
+        return RequestError(f"{what}.")
+    return RequestError(f"`{name}` has the wrong type: {what[0].lower()}{what[1:]}.", param=name)
+
+
+def _json_type(value: object) -> str:
+    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names.get(type(value), "value")
+
+
+def _texts(known: _Common) -> Iterator[str]:
+    if isinstance(known, _Chat):
+        if not known.messages:
+            raise RequestError("`messages` is empty; send at least one message.", param="messages")
+        for message in known.messages:
+            if isinstance(message.content, str):
+                yield message.content
+            for part in message.content if isinstance(message.content, list) else ():
+                text = part.get("text")
+                if isinstance(text, str):
+                    yield text
+    elif isinstance(known, _Completion):
+        prompts = [known.prompt] if isinstance(known.prompt, str) else known.prompt
+        for prompt in prompts:
+            if not isinstance(prompt, str):
+                raise RequestError(
+                    "`prompt` holds token ids, which cannot be reviewed; send text instead.", param="prompt"
+                )
+            yield prompt
+        if len(prompts) != 1:
+            raise RequestError(
+                f"`prompt` holds {len(prompts)} prompts; send one per request so that each is reviewed on its own.",
+                param="prompt",
+            )
+
+
+def _with_texts(message: dict[str, Any], texts: Iterator[str]) -> dict[str, Any]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": next(texts)}
+    if isinstance(content, list):
+        return {
+            **message,
+            "content": [{**part, "text": next(texts)} if isinstance(part.get("text"), str) else part for part in content],
+        }
+    return message
+
+
+def _enable_thinking(value: object) -> bool | None:
+    thinking = value.get("enable_thinking") if isinstance(value, dict) else None
+    return thinking if isinstance(thinking, bool) else None

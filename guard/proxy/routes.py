@@ -1,0 +1,291 @@
+"""The routes that are guarded. Every other path under `/v1` is refused: what is not reviewed is not forwarded.
+
+    POST /v1/chat/completions, /v1/completions    reviewed, streamed or folded
+    POST /v1/embeddings                           forwarded: it returns no text
+    GET  /v1/models, /v1/models/{id}              names only
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from guard.backends.base import ModelRequest
+from guard.events import FailStream
+from guard.proxy.errors import error_response
+from guard.proxy.gateway import Gateway, log
+from guard.proxy.pump import Pump
+from guard.proxy.requests import ClientRequest, decode_object, parse_request
+from guard.proxy.sink import EventStream, Folded, Sink
+from guard.wire.chat_encode import ChatEncoder
+from guard.wire.completions import CompletionsEncoder
+from guard.wire.errors import RequestError, UpstreamError
+from guard.wire.fold import Fold
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@runtime_checkable
+class _Embeds(Protocol):
+    async def embeddings(self, body: dict[str, Any], authorization: str | None, request_id: str) -> bytes: ...
+
+
+def guarded_routes(gateway: Gateway) -> list[BaseRoute]:
+    """The whole surface, denying by default."""
+    return [
+        Route("/v1/chat/completions", Generate(gateway, "chat"), methods=["POST"]),
+        Route("/v1/completions", Generate(gateway, "completions"), methods=["POST"]),
+        Route("/v1/embeddings", Embeddings(gateway), methods=["POST"]),
+        Route("/v1/models", Models(gateway), methods=["GET"]),
+        Route("/v1/models/{model:path}", Models(gateway), methods=["GET"]),
+        Route("/{path:path}", NotGuarded(gateway), methods=METHODS),
+    ]
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The request's body. Raises `RequestError` past `limit` bytes, before they are all read, or if it is encoded."""
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("", "identity"):
+        raise RequestError(f"The body is encoded ({encoding[:20]}); send it plain.", status=415, code="encoded_body")
+    too_large = RequestError(
+        f"The body is larger than {limit} bytes, the most this server reads.", status=413, code="body_too_large"
+    )
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise too_large
+    body = bytearray()
+    async for data in request.stream():
+        body += data
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+class Generate:
+    """A route that answers with model text. Raw ASGI: one object per request less, and the disconnect is ours."""
+
+    def __init__(self, gateway: Gateway, route: Literal["chat", "completions"]) -> None:
+        self._gateway = gateway
+        self._route: Literal["chat", "completions"] = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = self._gateway
+        http = Request(scope, receive)
+        request_id = gateway.request_id()
+        model = ""
+        try:
+            body = await read_body(http, gateway.max_body)
+            request = parse_request(self._route, body, max_choices=gateway.max_choices, strip=gateway.strip)
+            model = request.model
+            gateway.admit(model)
+        except ClientDisconnect:
+            return
+        except RequestError as error:
+            gateway.metrics.request_refused(error.code, self._route, model)
+            await error_response(error, gateway.headers(request_id))(scope, receive, send)
+            return
+        if request.stripped:
+            gateway.metrics.fields_dropped(request.stripped, "request")
+        stream = asyncio.create_task(self._answer(request, http, request_id, scope, receive, send))
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait((stream, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not stream.done():
+                stream.cancel()
+            await asyncio.wait((stream, gone))
+        if not stream.cancelled():
+            stream.result()
+
+    async def _answer(
+        self, request: ClientRequest, http: Request, request_id: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        gateway = self._gateway
+        headers = gateway.headers(request_id)
+        told = gateway.told(request_id)
+        sink = self._sink(request, request_id, told, headers, send)
+        guard, slow, watches_prompt = gateway.review(request)
+        metrics = gateway.metrics.stream_opened(self._route, request.model)
+        model_request = ModelRequest(
+            route=self._route,
+            body=request.body,
+            model=request.model,
+            authorization=http.headers.get("authorization") if gateway.pass_through else None,
+            request_id=request_id,
+        )
+        pump = Pump(
+            guard,
+            gateway.backend,
+            model_request,
+            sink,
+            metrics,
+            clocks=gateway.clocks,
+            max_tokens=request.max_tokens,
+            slow=slow,
+        )
+        summary = pump.summary
+        gateway.live.add(pump)
+        began = time.monotonic()
+        try:
+            parts = await pump.review_prompt(request.parts) if watches_prompt else request.parts
+            if parts is not None:
+                pump.send_upstream(request.with_parts(parts))
+                await pump.run()
+            if isinstance(sink, EventStream):
+                await sink.finish()
+            else:
+                await _send_folded(sink, headers, scope, receive, send)
+        except (RequestError, UpstreamError) as error:
+            summary.worsen("error")
+            summary.error = error.code or ""
+            await error_response(error, headers)(scope, receive, send)
+        except asyncio.CancelledError:
+            summary.worsen("client_left")
+            raise
+        except Exception as error:
+            summary.worsen("error")
+            summary.error = "internal_error"
+            log.exception("internal error", request_id=request_id, error=type(error).__name__)
+            sorry = "The guard failed; nothing more was let through."
+            if isinstance(sink, EventStream) and sink.begun:
+                await sink.carry_out([FailStream("internal_error", sorry)], "")
+                await sink.finish()
+            else:
+                refusal = RequestError(sorry, status=500, code="internal_error")
+                await error_response(refusal, headers)(scope, receive, send)
+        finally:
+            gateway.live.discard(pump)
+            if summary.error:
+                gateway.metrics.upstream_failed(summary.error, summary.backend or gateway.backend.name)
+            gateway.metrics.fields_dropped(summary.dropped)
+            metrics.closed(
+                summary.outcome, backend=summary.backend, tokens=summary.tokens, tokens_saved=summary.tokens_saved
+            )
+            gateway.closed(summary, request, request_id, time.monotonic() - began)
+
+    def _sink(
+        self, request: ClientRequest, request_id: str, told: dict[str, str], headers: dict[str, str], send: Send
+    ) -> EventStream | Folded:
+        created = int(time.time())
+        model = request.model or "default"
+        field = self._gateway.reasoning_field
+        chat = self._route == "chat"
+        if not request.stream:
+            fold = Fold(
+                kind=self._route, id=_answer_id(chat, request_id), model=model, created=created, guard=told
+            )
+            return Folded(fold, told, field)
+        make = ChatEncoder if chat else CompletionsEncoder
+        encoder = make(
+            id=_answer_id(chat, request_id),
+            model=model,
+            created=created,
+            include_usage=request.include_usage,
+            guard=told,
+        )
+        return EventStream(send, encoder, headers, told, field)
+
+
+class Embeddings:
+    """Forwarded to the upstream, rebuilt from its numbers."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = self._gateway
+        http = Request(scope, receive)
+        headers = gateway.headers(request_id := gateway.request_id())
+        backend = getattr(gateway.backend, "first", gateway.backend)
+        response: Response
+        try:
+            body = decode_object(await read_body(http, gateway.max_body))
+            if not isinstance(backend, _Embeds):
+                raise RequestError(
+                    f"The backend `{backend.name}` has no embeddings.", status=404, code="not_supported"
+                )
+            authorization = http.headers.get("authorization") if gateway.pass_through else None
+            answer = await backend.embeddings(body, authorization, request_id)
+            response = Response(answer, media_type="application/json", headers=headers)
+        except ClientDisconnect:
+            return
+        except (RequestError, UpstreamError) as error:
+            response = error_response(error, headers)
+        await response(scope, receive, send)
+
+
+class Models:
+    """The configured models, or those the backend names."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = self._gateway
+        headers = gateway.headers(gateway.request_id())
+        wanted = scope.get("path_params", {}).get("model")
+        response: Response
+        try:
+            names = gateway.models or await gateway.backend.models()
+            if wanted is not None and wanted not in names:
+                raise RequestError(
+                    f"The model `{wanted[:200]}` does not exist here; GET /v1/models lists those that do.",
+                    status=404,
+                    code="model_not_found",
+                )
+            data = [{"id": name, "object": "model", "created": 0, "owned_by": "qwq-guard"} for name in names]
+            if wanted is None:
+                body = msgspec.json.encode({"object": "list", "data": data})
+            else:
+                body = msgspec.json.encode(next(model for model in data if model["id"] == wanted))
+            response = Response(body, media_type="application/json", headers=headers)
+        except (RequestError, UpstreamError) as error:
+            response = error_response(error, headers)
+        await response(scope, receive, send)
+
+
+class NotGuarded:
+    """Everything else."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.startswith("/v1/") or path == "/v1":
+            message = (
+                f"{scope['method']} {path[:200]} is not guarded yet, so it is not served. Guarded are: POST "
+                "/v1/chat/completions, POST /v1/completions, POST /v1/embeddings, GET /v1/models."
+            )
+        else:
+            message = "There is nothing here. The OpenAI API is served under /v1; health and metrics on the admin port."
+        gateway = self._gateway
+        gateway.metrics.request_refused("not_guarded")
+        error = RequestError(message, status=404, code="not_guarded")
+        await error_response(error, gateway.headers(gateway.request_id()))(scope, receive, send)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_folded(sink: Folded, headers: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+    body = sink.body()
+    if sink.backend:
+        headers = {**headers, "x-guard-backend": sink.backend}
+    await Response(body, media_type="application/json", headers=headers)(scope, receive, send)
+
+
+def _answer_id(chat: bool, request_id: str) -> str:
+    return f"{'chatcmpl' if chat else 'cmpl'}-{request_id}"
+
+
+__all__ = ["Generate", "Sink", "guarded_routes", "read_body"]

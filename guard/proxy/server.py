@@ -1,0 +1,110 @@
+"""Two HTTP servers in one process, public and admin, and how they end.
+
+    listening --SIGTERM--> draining (readiness 503, new streams 503, open ones go on) --> terminal events --> stopped
+                                                            second signal: at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from guard.proxy.admin import create_admin
+from guard.proxy.app import create_app
+from guard.proxy.gateway import Gateway, log
+
+FLUSH_SECONDS = 2.0
+"""For clients to take the terminal events after a drain."""
+
+
+class PortError(Exception):
+    """An address cannot be listened on; the message says why and what to do."""
+
+
+def listen(host: str, port: int, option: str) -> socket.socket:
+    """A listening socket. Raises `PortError` that names `option`, the flag that chooses another port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        reason = "is in use by another program" if error.errno == 98 else (error.strerror or str(error)).lower()
+        raise PortError(f"{host}:{port} {reason}; choose another with {option}") from error
+    sock.setblocking(False)
+    return sock
+
+
+async def serve(
+    gateway: Gateway, public: socket.socket, admin: socket.socket, *, drain: float, started: Callable[[], None]
+) -> None:
+    """Serve both apps until SIGTERM or SIGINT, then drain. `started` is called once requests are answered."""
+    servers = (_server(create_app(gateway=gateway), "on"), _server(create_admin(gateway), "off"))
+    stop = asyncio.Event()
+    _on_signals(stop, servers)
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[sock])) for server, sock in zip(servers, (public, admin), strict=True)
+    ]
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not all(server.started for server in servers) and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.01)
+        if all(server.started for server in servers):
+            started()
+        await asyncio.wait((stopped, *tasks), return_when=asyncio.FIRST_COMPLETED)
+        log.info("draining", streams=len(gateway.live), seconds=drain)
+        await gateway.drain(drain)
+        for _ in range(int(FLUSH_SECONDS / 0.05)):
+            if not gateway.live:
+                break
+            await asyncio.sleep(0.05)
+    finally:
+        stopped.cancel()
+        for server, task in zip(servers, tasks, strict=True):
+            server.should_exit = True
+            await asyncio.wait((task,))
+    for task in tasks:
+        task.result()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to `serve`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: ASGIApp, lifespan: str) -> _Server:
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="on" if lifespan == "on" else "off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=int(FLUSH_SECONDS),
+    )
+    return _Server(config)
+
+
+def _on_signals(stop: asyncio.Event, servers: tuple[_Server, ...]) -> None:
+    def stop_now() -> None:
+        if stop.is_set():
+            for server in servers:
+                server.should_exit = server.force_exit = True
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop_now)
