@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -35,6 +35,20 @@ class Prompt:
     start: ThinkStart
 
 
+def decoder(tokenizer: Any) -> Callable[[Sequence[int]], str]:
+    """Ids to text without special tokens, except the thinking's tags where a tokenizer counts them among these."""
+    added = tokenizer.added_tokens_decoder
+    special = {*tokenizer.all_special_ids, *(id for id, token in added.items() if token.special)}
+    unseen = special - {id for id, token in added.items() if token.content in (OPENING_TAG, CLOSING_TAG)}
+
+    def decode(ids: Sequence[int]) -> str:
+        seen = [id for id in ids if id not in unseen]
+        text: str = tokenizer.decode(seen, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
+
+    return decode
+
+
 class Tokenized:
     """A Hugging Face tokenizer and the number of tokens that prompt and answer together may have.
 
@@ -42,21 +56,11 @@ class Tokenized:
     """
 
     def __init__(self, tokenizer: Any, context_length: int) -> None:
-        added = tokenizer.added_tokens_decoder
-        special = {*tokenizer.all_special_ids, *(id for id, token in added.items() if token.special)}
-        tags = {id for id, token in added.items() if token.content in (OPENING_TAG, CLOSING_TAG)}
         self.context_length = context_length
-        self._unseen = special - tags
-        self._tokenizer = tokenizer
+        self.decode = decoder(tokenizer)
         # Encoding changes the state of a fast tokenizer, so prompts have one of their own.
         self._encoder = copy.deepcopy(tokenizer)
         self._encoding = threading.Lock()
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text without special tokens, except the thinking's tags where a tokenizer counts them among these."""
-        seen = [id for id in ids if id not in self._unseen]
-        text: str = self._tokenizer.decode(seen, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text
 
     def prompt(self, request: ModelRequest, sampling: Sampling, start: ThinkStart, max_tokens: int) -> Prompt:
         """The request in tokens; `max_tokens` is for one that sets none.
