@@ -177,7 +177,9 @@ class ChoiceReview:
         return commands
 
     def fail(self) -> list[Command]:
-        """The stream broke: what is clean of the open lane leaves, and nothing more. Tool calls do not leave."""
+        """The stream broke: what is clean of the open lane leaves, and nothing more. Tool calls do not leave, and
+        what would have been repaired is cut."""
+        self._repairs = frozenset()
         commands = self._leave_lane() if self.takes_text() else []
         self._signal(Signal.FAILED)
         return commands
@@ -229,7 +231,7 @@ class ChoiceReview:
         repair = ending.action
         attempt = self._attempts.get(repair.how, 0) + 1
         if repair.how not in self._repairs or attempt > repair.attempts:
-            return [_without_repair(record) for record in records] + self._cut(review, ending, repair.otherwise)
+            return [without_repair(record) for record in records] + self._cut(review, ending, repair.otherwise)
         self._attempts[repair.how] = attempt
         self._signal(Signal.PAUSED)
         kept = review.kept(_keep_until(repair, ending))
@@ -263,7 +265,7 @@ def _keep_until(repair: Repair, ending: Ending) -> int:
     return ending.finding.span.start
 
 
-def _without_repair(command: Command) -> Command:
+def without_repair(command: Command) -> Command:
     """What was decided, in the words of what was done: a repair that cannot be had is its `otherwise`."""
     if isinstance(command, RecordDecision) and isinstance(command.decision.action, Repair):
         return replace(command, decision=Decision(command.decision.rule, command.decision.action.otherwise))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from guard.contract import PROMPT_CHOICE, Channel, Context, Lane, estimate_tokens
-from guard.engine.choice import DEFAULT_NOTICE, ChoiceReview, State
+from guard.engine.choice import DEFAULT_NOTICE, ChoiceReview, State, without_repair
 from guard.engine.lane import Ending, LaneReview
 from guard.engine.plan import Plan
 from guard.events import (
@@ -80,6 +80,7 @@ class StreamGuard:
         self._structured = structured
         self._choices: dict[int, ChoiceReview] = {}
         self._prompt: dict[int, LaneReview] = {}
+        self._prompt_over = False
         self._reading = False
 
     # --- what it knows
@@ -96,7 +97,10 @@ class StreamGuard:
     # --- what it does
 
     def receive(self, event: Event) -> list[Command]:
-        """Take one event; returns the commands to carry out, in order. After the end it returns none."""
+        """Take one event; returns the commands to carry out, in order. After the end it returns none.
+
+        The prompt comes first: what pretends to belong to it after its end, or after the answer began, is dropped.
+        """
         if self.ended:
             return []
         match event:
@@ -107,13 +111,13 @@ class StreamGuard:
                 if choice is None:
                     return []
                 commands = choice.text(lane, text, logprobs)
-                return commands if choice.takes_text() else commands + self._after_ending(choice)
+                return commands if choice.takes_text() else self._after_ending(choice, commands)
             case ToolCallOpened(index, tool, id, name):
                 choice = self._choice(index)
                 if choice is None:
                     return []
                 commands = choice.tool(tool, id, name)
-                return commands if choice.takes_text() else commands + self._after_ending(choice)
+                return commands if choice.takes_text() else self._after_ending(choice, commands)
             case ChoiceOpened(index):
                 choice = self._choice(index)
                 return choice.begin() if choice else []
@@ -124,7 +128,7 @@ class StreamGuard:
                 if choice is None:
                     return []
                 commands = choice.finish(reason, native)
-                return commands if choice.state is State.FINISHED else commands + self._after_ending(choice)
+                return commands if choice.state is State.FINISHED else self._after_ending(choice, commands)
             case UsageReported(usage):
                 self.usage = usage
                 return []
@@ -144,47 +148,50 @@ class StreamGuard:
         if choice is None:
             if not 0 <= index < self._expected:
                 return None
-            self._reading = True
+            self._reading = self._prompt_over = True
             choice = self._choices[index] = ChoiceReview(
                 index, self._plan, self._context, repairs=self._repairs, structured=self._structured
             )
         return choice
 
-    def _after_ending(self, choice: ChoiceReview) -> list[Command]:
+    def _after_ending(self, choice: ChoiceReview, commands: list[Command]) -> list[Command]:
         """A choice no longer takes text. If none does, upstream is not wanted either."""
         if choice.state is State.PAUSED:
-            return [CancelUpstream()] if self._stop_reading() else []
+            return [*commands[:-1], *self._let_go(), *commands[-1:]]  # before `Resume`, which opens the next one
         if choice.state is not State.CUT or not self._all_over():
-            return []
-        cancel: list[Command] = [CancelUpstream()] if self._stop_reading() else []
-        return cancel + self._end()
+            return commands
+        return [*commands, *self._let_go(), *self._end()]
 
-    def _stop_reading(self) -> bool:
+    def _let_go(self) -> list[Command]:
+        """Cancel upstream, if it has not been cancelled and has not ended by itself."""
         was, self._reading = self._reading, False
-        return was
+        return [CancelUpstream()] if was else []
 
     def _all_over(self) -> bool:
         return len(self._choices) == self._expected and all(choice.over for choice in self._choices.values())
 
     def _upstream_ended(self, failure: FailStream | None = None) -> list[Command]:
         self._reading = False
-        if any(choice.state is State.PAUSED for choice in self._choices.values()):
+        choices = self._choices.values()
+        if failure is None and any(choice.state is State.PAUSED for choice in choices):
             return []
-        if self._choices and all(choice.over for choice in self._choices.values()):
-            return self._end()
-        commands: list[Command] = []
-        for choice in self._choices.values():
-            commands += choice.fail()
+        commands = [command for choice in choices for command in choice.fail()]
+        # an upstream that ends in order may give fewer choices than asked for; one that breaks off has not
+        enough = len(choices) == self._expected if failure else bool(choices)
+        if enough and all(choice.state is not State.FAILED for choice in choices):
+            return commands + self._end()
         self.ended = True
         if failure is None:
             failure = (
                 FailStream("upstream_incomplete", "The model's stream ended before the answer was finished.")
-                if self._choices
+                if choices
                 else FailStream("upstream_empty", "The model's stream ended without an answer.")
             )
         return [*commands, failure]
 
     def _deadline(self, kind: Deadline) -> list[Command]:
+        if self._all_over():
+            return [*self._let_go(), *self._end()]
         for choice in self._choices.values():
             choice.abandon()
         self.ended = True
@@ -202,6 +209,8 @@ class StreamGuard:
     # --- prompt
 
     def _prompt_text(self, lane: Lane, text: str) -> list[Command]:
+        if self._prompt_over:
+            return []
         review = self._prompt.get(lane.tool)
         if review is None:
             review = self._prompt[lane.tool] = LaneReview(
@@ -212,12 +221,15 @@ class StreamGuard:
 
     def _prompt_ended(self) -> list[Command]:
         """Every part is settled; all of them go upstream, or none does."""
+        if self._prompt_over:
+            return []
+        self._prompt_over = True
         parts: list[Command] = []
         records: list[Command] = []
         ending: Ending | None = None
         for part, review in self._prompt.items():
             text = review.finish()
-            records += review.take_records()
+            records += map(without_repair, review.take_records())
             ending = ending or review.ending
             parts.append(SendPrompt(part, text))
         if ending is None:

@@ -281,6 +281,7 @@ def test_content_settles_when_an_earlier_tool_call_goes_on() -> None:
 
 
 def test_a_cut_found_when_content_settles_before_a_tool_call() -> None:
+    review = choice(bad())
     commands = tell(review, (CONTENT, "heBAD")) + review.tool(0, "call_1", "a")
     assert said(commands) == {CONTENT: "he"}
     assert review.state is State.CUT
