@@ -55,11 +55,12 @@ class Piece(NamedTuple):
 class GuardHook(BaseStreamer):  # type: ignore[misc]
     """Guards one `generate()` of one sequence (batch size 1, no beams; `ValueError` otherwise).
 
-    `policy` is a policy's name, its path, or a compiled policy or plan. `prompt` is what the user asked, which detectors treat
-    as expected; by default it is read off the first tokens. `model` is the name that rules match on, and tells where
-    the output begins unless `think_start` does. `eos_token_id` is for a model that ends its turn with other tokens than
-    the tokenizer's; an answer without one counts as ended by length. Each piece goes to `emit(channel, text)` as it is released. The prompt
-    itself is not reviewed, and a policy's repairs fall back to their cut: both need a driver around `generate()`.
+    `policy` is a policy's name, its path, or a compiled policy or plan. `prompt` is what the user asked, which
+    detectors treat as expected; by default it is read off the first tokens. `model` is the name that rules match on; it
+    tells where the output begins unless `think_start` does. `eos_token_id` is for a model that ends its turn with other
+    tokens than the tokenizer's; an answer without one counts as ended by length. Each piece goes to
+    `emit(channel, text)` as it is released. The prompt itself is not reviewed, and a policy's repairs fall back to
+    their cut: both need a driver around `generate()`.
     """
 
     def __init__(
