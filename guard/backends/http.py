@@ -21,8 +21,8 @@ from httpx_aiohttp import AiohttpTransport
 from guard.backends.base import Capabilities, ModelRequest, ModelStream, UpstreamError
 from guard.events import Event, UpstreamEnded
 from guard.wire.chat_decode import ChatDecoder
-from guard.wire.failures import upstream_refusal
 from guard.wire.completions import CompletionsDecoder
+from guard.wire.failures import upstream_refusal
 from guard.wire.sse import SseDecoder
 from guard.wire.think import ThinkStart, start_state
 
@@ -102,9 +102,7 @@ class HttpBackend:
             await self._check(response)
             choices = int(request.body.get("n") or 1)
             start = self._start(request.model)
-            decoder = (
-                ChatDecoder(start, choices) if request.route == "chat" else CompletionsDecoder(choices=choices)
-            )
+            decoder = ChatDecoder(start, choices) if request.route == "chat" else CompletionsDecoder(choices=choices)
             model = ModelStream(self.name, _nothing(), decoder.dropped)
             async with contextlib.aclosing(self._events(response, decoder, model)) as events:
                 model.events = events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from pathlib import Path
@@ -26,7 +27,8 @@ def serve(
     admin_port: Annotated[int | None, typer.Option(help="Port of health and metrics, on loopback.")] = None,
     model: Annotated[str | None, typer.Option(help="In-process model: a folder, a hub id, or `embedded`.")] = None,
     fallback: Annotated[
-        bool | None, typer.Option("--fallback/--no-fallback", help="Let the in-process model answer while upstream fails.")
+        bool | None,
+        typer.Option("--fallback/--no-fallback", help="Let the in-process model answer while upstream fails."),
     ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show the configuration in force, secrets hidden, and stop.")
@@ -129,6 +131,7 @@ def _welcome(settings: Settings, gateway: Gateway, url: str, admin_url: str, mod
     from guard import __version__
 
     answers = settings.upstream.url if settings.upstream else f"{model}, in this process"
+    body = json.dumps({"model": model, "stream": True, "messages": [{"role": "user", "content": "Say hello."}]})
     return f"""
 QwQ Guard {__version__}: policy {gateway.policy.name} ({gateway.policy.version}), answered by {answers}
 
@@ -137,7 +140,7 @@ QwQ Guard {__version__}: policy {gateway.policy.name} ({gateway.policy.version})
 
 Try it:
 
-  curl -sN {url}/v1/chat/completions -H 'content-type: application/json' -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+  curl -sN {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'
 
 Or from Python (pip install openai):
 

@@ -1,8 +1,8 @@
 """Which backend the settings ask for, and how it is started and stopped with the app.
 
-    upstream and fallback     FailoverBackend(HttpBackend, in-process)
-    upstream only             HttpBackend
-    no upstream               the in-process model
+upstream and fallback     FailoverBackend(HttpBackend, in-process)
+upstream only             HttpBackend
+no upstream               the in-process model
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from guard.backends.base import Backend
+from guard.backends.base import Backend, UpstreamError
 from guard.backends.failover import FailoverBackend
 from guard.backends.http import HttpBackend
 from guard.observe.metrics import Metrics
@@ -74,11 +74,11 @@ async def start_backend(gateway: Gateway) -> AsyncIterator[None]:
         await backend.aclose()
 
 
-async def _load(start: Callable[[], object]) -> None:
+async def _load(start: Callable[[], Awaitable[None]]) -> None:
     try:
-        await start()  # type: ignore[misc]
-    except Exception as error:
-        log.error("the in-process model cannot be loaded", error=f"{type(error).__name__}: {error}")
+        await start()
+    except UpstreamError as error:
+        log.error("the in-process model cannot be loaded", error=error.message)
 
 
 def _switched(metrics: Metrics, first: str, second: str, code: str) -> None:
@@ -121,7 +121,11 @@ def _in_process(settings: Settings, model: str) -> TransformersBackend:
     local = settings.in_process
     folder = Path(model).expanduser()
     return TransformersBackend(
-        (lambda progress: embedded_model(progress=progress)) if model == EMBEDDED else folder if folder.is_dir() else model,
+        (lambda progress: embedded_model(progress=progress))
+        if model == EMBEDDED
+        else folder
+        if folder.is_dir()
+        else model,
         name=IN_PROCESS,
         model_name=MODEL_NAME if model == EMBEDDED else folder.name if folder.is_dir() else model,
         queue_limit=local.queue,

@@ -1,12 +1,12 @@
 """Everything one proxy process holds: configuration, policy, backend, metrics, and the streams that are open.
 
-    serving --drain()--> draining: refuses new streams, waits --grace--> ends the rest with a terminal event
+serving --drain()--> draining: refuses new streams, waits --grace--> ends the rest with a terminal event
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,8 @@ from guard.policy import CompiledPolicy
 from guard.proxy.pump import Clocks, Pump, Summary
 from guard.proxy.requests import ClientRequest
 from guard.wire.errors import RequestError
+
+FLUSH_SECONDS = 2.0
 
 log = structlog.get_logger("guard")
 
@@ -47,6 +49,7 @@ class Gateway:
     ready: Callable[[], bool] = lambda: True
     draining: bool = False
     live: set[Pump] = field(default_factory=set)
+    _idle: asyncio.Event | None = None
 
     def request_id(self) -> str:
         return uuid.uuid4().hex
@@ -102,11 +105,26 @@ class Gateway:
             tokens={channel: round(count) for channel, count in summary.tokens.items()},
         )
 
-    async def drain(self, grace: float) -> None:
-        """Refuse new streams, wait up to `grace` seconds for open ones, then end each with its terminal event."""
+    def opened(self, pump: Pump) -> None:
+        self.live.add(pump)
+
+    def gone(self, pump: Pump) -> None:
+        self.live.discard(pump)
+        if not self.live and self._idle is not None:
+            self._idle.set()
+
+    async def drain(self, grace: float, flush: float = FLUSH_SECONDS) -> None:
+        """Refuse new streams, wait up to `grace` seconds for open ones, then end each with its terminal event and wait
+        up to `flush` seconds for clients to take it."""
         self.draining = True
-        deadline = time.monotonic() + grace
-        while self.live and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        await self._wait_idle(grace)
         for pump in tuple(self.live):
             pump.shut_down()
+        await self._wait_idle(flush)
+
+    async def _wait_idle(self, seconds: float) -> None:
+        if self.live:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()

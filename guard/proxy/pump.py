@@ -246,7 +246,7 @@ class Pump:
             elif isinstance(command, RecordDecision):
                 self._metrics.decided(command.lane, command.finding, command.decision)
                 action = command.decision.action
-                if isinstance(action, Flag | Mask):
+                if command.decision.rule and isinstance(action, Flag | Mask):
                     summary.worsen("flagged" if isinstance(action, Flag) else "masked")
             elif isinstance(command, FinishChoice):
                 if command.intervention is not None and command.intervention.action == "cut":

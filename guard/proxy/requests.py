@@ -112,7 +112,9 @@ class _Completion(_Common, kw_only=True):
     prompt: str | list[str] | list[int] | list[list[int]]
 
 
-def parse_request(route: Literal["chat", "completions"], data: bytes, *, max_choices: int = 4, strip: bool = True) -> ClientRequest:
+def parse_request(
+    route: Literal["chat", "completions"], data: bytes, *, max_choices: int = 4, strip: bool = True
+) -> ClientRequest:
     """Read a request body. Raises `RequestError` that names the field and what is wrong with it.
 
     With `strip` off only the fields that the guard sets itself are taken out.
@@ -120,7 +122,9 @@ def parse_request(route: Literal["chat", "completions"], data: bytes, *, max_cho
     removed = STRIPPED if strip else frozenset({"stream_options"})
     body = _decode(data)
     for name in FORBIDDEN & body.keys():
-        raise RequestError(f"`{name}` cannot be set by a client: the guard's configuration chooses upstream.", param=name)
+        raise RequestError(
+            f"`{name}` cannot be set by a client: the guard's configuration chooses upstream.", param=name
+        )
     try:
         known: _Common = msgspec.convert(body, type=_Chat if route == "chat" else _Completion)
     except msgspec.ValidationError as error:
@@ -239,7 +243,9 @@ def _with_texts(message: dict[str, Any], texts: Iterator[str]) -> dict[str, Any]
     if isinstance(content, list):
         return {
             **message,
-            "content": [{**part, "text": next(texts)} if isinstance(part.get("text"), str) else part for part in content],
+            "content": [
+                {**part, "text": next(texts)} if isinstance(part.get("text"), str) else part for part in content
+            ],
         }
     return message
 

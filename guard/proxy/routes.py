@@ -1,8 +1,8 @@
 """The routes that are guarded. Every other path under `/v1` is refused: what is not reviewed is not forwarded.
 
-    POST /v1/chat/completions, /v1/completions    reviewed, streamed or folded
-    POST /v1/embeddings                           forwarded: it returns no text
-    GET  /v1/models, /v1/models/{id}              names only
+POST /v1/chat/completions, /v1/completions    reviewed, streamed or folded
+POST /v1/embeddings                           forwarded: it returns no text
+GET  /v1/models, /v1/models/{id}              names only
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from guard.proxy.sink import EventStream, Folded, Sink
 from guard.wire.chat_encode import ChatEncoder
 from guard.wire.completions import CompletionsEncoder
 from guard.wire.errors import RequestError, UpstreamError
-from guard.wire.fold import Fold
+from guard.wire.fold import CompletionsFold, Fold
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -131,7 +131,7 @@ class Generate:
             slow=slow,
         )
         summary = pump.summary
-        gateway.live.add(pump)
+        gateway.opened(pump)
         began = time.monotonic()
         try:
             parts = await pump.review_prompt(request.parts) if watches_prompt else request.parts
@@ -149,7 +149,7 @@ class Generate:
         except asyncio.CancelledError:
             summary.worsen("client_left")
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever went wrong here, the client is told in its own language
             summary.worsen("error")
             summary.error = "internal_error"
             log.exception("internal error", request_id=request_id, error=type(error).__name__)
@@ -161,7 +161,7 @@ class Generate:
                 refusal = RequestError(sorry, status=500, code="internal_error")
                 await error_response(refusal, headers)(scope, receive, send)
         finally:
-            gateway.live.discard(pump)
+            gateway.gone(pump)
             if summary.error:
                 gateway.metrics.upstream_failed(summary.error, summary.backend or gateway.backend.name)
             gateway.metrics.fields_dropped(summary.dropped)
@@ -177,18 +177,12 @@ class Generate:
         model = request.model or "default"
         field = self._gateway.reasoning_field
         chat = self._route == "chat"
+        answer_id = f"{'chatcmpl' if chat else 'cmpl'}-{request_id}"
         if not request.stream:
-            fold = Fold(
-                kind=self._route, id=_answer_id(chat, request_id), model=model, created=created, guard=told
-            )
+            fold = (Fold if chat else CompletionsFold)(answer_id, model, created, guard=told)
             return Folded(fold, told, field)
-        make = ChatEncoder if chat else CompletionsEncoder
-        encoder = make(
-            id=_answer_id(chat, request_id),
-            model=model,
-            created=created,
-            include_usage=request.include_usage,
-            guard=told,
+        encoder = (ChatEncoder if chat else CompletionsEncoder)(
+            answer_id, model, created, include_usage=request.include_usage, guard=told
         )
         return EventStream(send, encoder, headers, told, field)
 
@@ -208,9 +202,7 @@ class Embeddings:
         try:
             body = decode_object(await read_body(http, gateway.max_body))
             if not isinstance(backend, _Embeds):
-                raise RequestError(
-                    f"The backend `{backend.name}` has no embeddings.", status=404, code="not_supported"
-                )
+                raise RequestError(f"The backend `{backend.name}` has no embeddings.", status=404, code="not_supported")
             authorization = http.headers.get("authorization") if gateway.pass_through else None
             answer = await backend.embeddings(body, authorization, request_id)
             response = Response(answer, media_type="application/json", headers=headers)
@@ -282,10 +274,6 @@ async def _send_folded(sink: Folded, headers: dict[str, str], scope: Scope, rece
     if sink.backend:
         headers = {**headers, "x-guard-backend": sink.backend}
     await Response(body, media_type="application/json", headers=headers)(scope, receive, send)
-
-
-def _answer_id(chat: bool, request_id: str) -> str:
-    return f"{'chatcmpl' if chat else 'cmpl'}-{request_id}"
 
 
 __all__ = ["Generate", "Sink", "guarded_routes", "read_body"]

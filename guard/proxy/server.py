@@ -1,7 +1,7 @@
 """Two HTTP servers in one process, public and admin, and how they end.
 
-    listening --SIGTERM--> draining (readiness 503, new streams 503, open ones go on) --> terminal events --> stopped
-                                                            second signal: at once
+listening --SIGTERM--> draining (readiness 503, new streams 503, open ones go on) --> terminal events --> stopped
+                                                        second signal: at once
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from starlette.types import ASGIApp
 
 from guard.proxy.admin import create_admin
 from guard.proxy.app import create_app
-from guard.proxy.gateway import Gateway, log
-
-FLUSH_SECONDS = 2.0
-"""For clients to take the terminal events after a drain."""
+from guard.proxy.gateway import FLUSH_SECONDS, Gateway, log
 
 
 class PortError(Exception):
@@ -54,20 +51,17 @@ async def serve(
         asyncio.create_task(server.serve(sockets=[sock])) for server, sock in zip(servers, (public, admin), strict=True)
     ]
     stopped = asyncio.create_task(stop.wait())
+    listening = asyncio.create_task(_all_listen(servers))
     try:
-        while not all(server.started for server in servers) and not any(task.done() for task in tasks):
-            await asyncio.sleep(0.01)
-        if all(server.started for server in servers):
+        await asyncio.wait({listening, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():
             started()
-        await asyncio.wait((stopped, *tasks), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         log.info("draining", streams=len(gateway.live), seconds=drain)
         await gateway.drain(drain)
-        for _ in range(int(FLUSH_SECONDS / 0.05)):
-            if not gateway.live:
-                break
-            await asyncio.sleep(0.05)
     finally:
         stopped.cancel()
+        listening.cancel()
         for server, task in zip(servers, tasks, strict=True):
             server.should_exit = True
             await asyncio.wait((task,))
@@ -75,8 +69,21 @@ async def serve(
         task.result()
 
 
+async def _all_listen(servers: tuple[_Server, ...]) -> None:
+    for server in servers:
+        await server.listening.wait()
+
+
 class _Server(uvicorn.Server):
-    """A server that leaves signals to `serve`."""
+    """A server that says when it listens, and leaves signals to `serve`."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

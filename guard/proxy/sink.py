@@ -1,6 +1,6 @@
 """Where a response goes: an event stream as it is released, or one JSON body at the end.
 
-    pump --begin--> head is sent --carry_out*--> text leaves --> finished
+pump --begin--> head is sent --carry_out*--> text leaves --> finished
 """
 
 from __future__ import annotations
