@@ -104,6 +104,7 @@ class Pump:
         self._clocks = clocks
         self._max_tokens = max_tokens
         self._slow = slow
+        self._asked_logprobs = bool(request.body.get("logprobs"))
         self._loop = asyncio.get_running_loop()
         self._started = self._heard = self._wrote = self._loop.time()
         self._writing: float | None = None
@@ -197,6 +198,8 @@ class Pump:
         self._speaking = True
         began = perf_counter()
         commands = await self._receive(events)
+        if self._asked_logprobs:
+            self.summary.dropped["logprobs"] += _count_logprobs(events) - _count_logprobs(commands)
         self._note(commands)
         self._metrics.event_handled(perf_counter() - began)
         return commands
@@ -289,6 +292,11 @@ class Pump:
         if self._scope is not None:
             self._passed = kind
             self._scope.reschedule(self._loop.time())
+
+
+def _count_logprobs(parts: Sequence[Event | Command]) -> int:
+    """Tokens whose log probabilities go along with text."""
+    return sum(len(part.logprobs) for part in parts if isinstance(part, TextReceived | SendText))
 
 
 class _Abandoned(StreamGuard):
