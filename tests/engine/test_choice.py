@@ -231,8 +231,9 @@ def test_a_tool_call_is_begun_only_once_and_arguments_without_one_are_dropped() 
 
 @pytest.mark.parametrize(("name", "arguments"), [("BAD_tool", "{}"), ("a", '{"x": "BAD"}'), ("a", "xxxBAD")])
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_cut_in_any_tool_call_keeps_all_of_them_back(name: str, arguments: str, first: int) -> None:
-    review = choice(bad(), hold={Channel.TOOL: Hold(step=4, limit=1_000, whole=True)})
+@pytest.mark.parametrize("step", [4, 64])
+def test_a_cut_in_any_tool_call_keeps_all_of_them_back(name: str, arguments: str, first: int, step: int) -> None:
+    review = choice(bad(), hold={Channel.TOOL: Hold(step=step, limit=1_000, whole=True)})
     calls = [("fine", "{}"), (name, arguments)]
     commands: list[Command] = []
     for index, (called, given) in enumerate(calls[first:] + calls[:first]):
