@@ -20,7 +20,7 @@ from guard.wire.think import CLOSING_TAG, OPENING_TAG, ThinkStart
 
 CHATML: Final = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "<|im_start|>assistant\n"
+    "{{ '<|im_start|>assistant\n' }}"
 )
 """For models whose tokenizer has no chat template; their turn then ends at `<|im_end|>`."""
 CHATML_END: Final = "<|im_end|>"

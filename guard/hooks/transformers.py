@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,9 +116,7 @@ class GuardHook(BaseStreamer):  # type: ignore[misc]
         """Called by `generate()` with the prompt's ids, then with each new one."""
         if value.dim() > 1:
             if value.shape[0] != 1:
-                raise ValueError(
-                    f"GuardHook guards one sequence; this batch has {value.shape[0]}. Call generate() for each."
-                )
+                raise ValueError(f"GuardHook guards one sequence at a time, not a batch of {value.shape[0]}")
             value = value[0]
         ids = [int(id) for id in value.tolist()]
         if self._answer is None:
@@ -133,7 +131,7 @@ class GuardHook(BaseStreamer):  # type: ignore[misc]
             self._receive(*self._answer.finish(), UpstreamEnded())
         self._wanted = False
 
-    def stream(self, model: Any, **inputs: Any) -> Iterator[Piece]:
+    def stream(self, model: Any, **inputs: Any) -> Generator[Piece, None, None]:
         """Run `model.generate(**inputs)` in a thread and give each piece as it is released.
 
         Raises what `generate()` raised. Leaving the loop early stops the model at its next token.
