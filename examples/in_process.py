@@ -20,6 +20,7 @@ for piece in guard.stream(model, **inputs, max_new_tokens=400, do_sample=False):
 
 print(f"\n\noutcome: {guard.outcome}, finish_reason: {guard.finish_reason}")
 for record in guard.decisions:
+    finding = record.finding
     print(
-        f"{record.decision.rule or 'no rule'}: {record.finding.label} in {record.lane.channel}, score {record.finding.score}"
+        f"{record.decision.rule}: {finding.detector} found {finding.label} in {record.lane.channel} ({finding.score})"
     )

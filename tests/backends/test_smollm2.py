@@ -125,11 +125,11 @@ def test_a_cache_that_cannot_be_written_is_named(wheel: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("variable", "expected"),
-    [("/somewhere", "/somewhere/qwq-guard"), ("", "/home/me/.cache/qwq-guard"), ("here", "/home/me/.cache/qwq-guard")],
+    [("/somewhere", "/somewhere/qwq-guard"), ("", "/me/.cache/qwq-guard"), ("here", "/me/.cache/qwq-guard")],
 )
 def test_the_cache_is_the_users(variable: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", variable)
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/me")
     assert default_cache() == Path(expected)
 
 

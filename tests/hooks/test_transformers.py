@@ -14,13 +14,17 @@ from guard.engine.stream import StreamGuard
 from guard.events import ChoiceFinished, Cut, Flag, Mask, SendNotice, TextReceived
 from guard.wire.think import ThinkStart
 from tests.support.engine import CONTENT, Custom, Words, finishes, plan_of, play, records, said
+from tests.support.looping_prompts import LOOPING_PROMPTS, MAX_TOKENS
 from tests.support.tiny_model import save_tiny_model
 from tests.support.tokenizers import CharacterTokenizer
 
 pytest.importorskip("torch", reason="the hook needs pip install 'qwq-guard[transformers]'")
 
 import torch
+import transformers
 
+from guard.backends.base import UpstreamError
+from guard.backends.smollm2 import embedded_model
 from guard.hooks.transformers import GuardHook, Piece
 
 TOKENIZER = CharacterTokenizer()
@@ -99,9 +103,7 @@ def test_the_prompt_is_known_to_detectors_and_is_no_output() -> None:
     contexts: list[Context] = []
     plan = plan_of(Custom(opening=lambda _lane, context: contexts.append(context)))
     for told, expected in ((None, "Hello"), ("What the user said", "What the user said")):
-        guard = GuardHook(
-            plan, tokenizer=TOKENIZER, prompt=told, model="qwq", think_start=ThinkStart.AUTO, max_tokens=9
-        )
+        guard = GuardHook(plan, tokenizer=TOKENIZER, prompt=told, model="m", max_tokens=9)
         generate(guard, "yes")
         assert guard.text == "yes"
         context = contexts.pop()
@@ -154,8 +156,6 @@ def test_the_hook_says_what_the_engine_says(texts: Sequence[str], action: Any, a
 
 @pytest.fixture(scope="module")
 def model_and_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    import transformers
-
     folder = save_tiny_model(tmp_path_factory.mktemp("tiny"))
     return (
         transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True),
@@ -217,3 +217,24 @@ def test_a_policy_is_loaded_by_name_or_path(tmp_path: Path) -> None:
     generate(guard, "well")
     assert guard.text == "well"
     assert guard.outcome == "passed"
+
+
+@pytest.mark.real
+def test_a_live_loop_is_cut_by_the_default_policy() -> None:
+    try:
+        folder = embedded_model()
+    except UpstreamError as error:
+        pytest.skip(error.message)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
+    prompt = min(LOOPING_PROMPTS, key=lambda prompt: LOOPING_PROMPTS[prompt])
+    messages = [{"role": "user", "content": prompt}]
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    guard = GuardHook("default", tokenizer=tokenizer, prompt=prompt)
+    ids = model.generate(
+        **inputs, max_new_tokens=MAX_TOKENS, do_sample=False, streamer=guard, stopping_criteria=[guard.stop]
+    )
+    assert guard.outcome == "cut"
+    assert guard.intervention is not None
+    assert guard.intervention.detector == "loop"
+    assert ids.shape[1] - inputs["input_ids"].shape[1] < MAX_TOKENS / 2
