@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any, Final, NamedTuple
 
-from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
+from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from guard.contract import ERROR_LABEL, Detector, DetectorError, Stability
@@ -89,14 +89,12 @@ def read_settings(use: str, cls: type[Detector], values: Mapping[str, Any]) -> A
     Raises `SettingsError` with every problem, `DetectorError` if `Settings` has types that cannot be validated.
     """
     try:
-        adapter = TypeAdapter[Any](cls.Settings)
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
-        raise DetectorError(f"the settings of `{use}` cannot be validated: {error}") from error
-    try:
         # As JSON, because strictness then allows what YAML spells alike: a list for a tuple, a word for an enum.
-        return adapter.validate_json(json.dumps(values), strict=True, extra="forbid")
+        return TypeAdapter[Any](cls.Settings).validate_json(json.dumps(values), strict=True, extra="forbid")
     except ValidationError as error:
         raise SettingsError(use, (_setting_problem(cls.Settings, each) for each in error.errors())) from error
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        raise DetectorError(f"the settings of `{use}` have a type that cannot be validated: {error.message}") from error
 
 
 def build(name: str, use: str, settings: Mapping[str, Any]) -> Detector:
@@ -134,6 +132,8 @@ def sentence(error: ErrorDetails) -> str:
             return "must be a whole number"
         case "float_type":
             return "must be a number"
+        case "too_short" | "string_too_short":
+            return "must not be empty"
         case "none_required":
             return "must be left empty"
         case "missing" | "missing_argument":

@@ -69,6 +69,8 @@ def _setting(
         hint = did_you_mean(str(path[-1]), known)
         told = f"detector `{use}` has no setting `{shown(path[-1])}` here{hint} {more}"
         return Problem("P102", source.place(*at, key=True), told)
+    if not path and (first := message.split(" ", 1)[0].strip("`:")) in source.policy.detectors[name].settings():
+        return Problem("P112", source.place(*at, first), f"{message} {more}")
     what = f"`{'.'.join(map(str, path))}` " if path else ""
     return Problem("P112", source.place(*at, key=not path), f"{what}{message} {more}")
 
@@ -77,7 +79,7 @@ def _rule_errors(source: PolicySource, index: int, rule: Rule, detectors: Mappin
     at = ("rules", index)
     listed = source.policy.detectors
     if rule.id in RESERVED_IDS:
-        yield Problem("P113", source.place(*at, "id"), f"`{rule.id}` is the guard's own word; choose another id")
+        yield Problem("P104", source.place(*at, "id"), f"`{rule.id}` is the guard's own word; choose another id")
     for number, name in enumerate(rule.when.detector or ()):
         if name not in listed:
             add = f"; add `{name}: {{}}` under `detectors:`" if name in available() else did_you_mean(name, listed)
@@ -175,7 +177,8 @@ def _in_vain(
             continue
         difference = SEVERITY[type(earlier.do.action())] - SEVERITY[type(rule.do.action())]
         if difference > 0 or (difference == 0 and other < index):
-            return f"`{earlier.id}` matches all that it matches, and {_word(earlier)} comes before {_word(rule)}"
+            why = "and comes first" if difference == 0 else f"and {_word(earlier)} outweighs {_word(rule)}"
+            return f"`{earlier.id}` matches all that it matches, {why}"
     return ""
 
 

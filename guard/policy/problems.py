@@ -36,7 +36,7 @@ TITLES: Final = {
     "P115": "cannot extend",
     "P116": "cannot be done there",
     "P117": "rule can never decide",
-    "P118": "nothing is watched",
+    "P118": "watches nothing",
     "P119": "example fails",
 }
 """Every code with its title. A code is never reused for something else."""

@@ -35,7 +35,7 @@ SEVERITY: Final[Mapping[type[Action], int]] = {Flag: 0, Mask: 1, Repair: 2, Cut:
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return value if isinstance(value, list) else [value]
 
 
 def _or_nothing(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """From a name or a path to one merged policy in which everything still knows its place.
 
-    find -> read bytes -> tree (tree.py) -> validate (schema.py) -> lay over what it extends -> validate the whole
+    find -> read bytes -> tree (tree.py) -> validate (validate.py) -> lay over what it extends (merge.py)
 
 Every file is validated for itself first, so that each problem is told where it was written. What is broken is then
 left out, and the rest goes on: the operator hears of everything at once.
@@ -8,22 +8,17 @@ left out, and the rest goes on: the operator hears of everything at once.
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
 import guard
 from guard.policy.merge import lay_over
 from guard.policy.problems import Place, PolicyError, Problem, Severity, did_you_mean, in_order, shown
-from guard.policy.schema import Policy, keys_beside
+from guard.policy.schema import Policy
 from guard.policy.tree import MAX_BYTES, Tree, parse
-from guard.registry import sentence
+from guard.policy.validate import sound, validate
 
 _SUFFIXES: Final = (".yaml", ".yml")
 _LONGEST_CHAIN: Final = 16
@@ -65,7 +60,7 @@ def read_policy(name_or_path: str | Path) -> PolicySource:
     tree = reading.read(target, Place(str(name_or_path)), ())
     if tree is None:
         raise PolicyError(reading.problems)
-    policy, _ = _validate(tree)
+    policy, _ = validate(tree)
     return PolicySource(str(target), policy, tree, in_order(reading.problems), reading.whole)
 
 
@@ -75,7 +70,7 @@ def parse_policy(text: str, file: str = "<policy>") -> PolicySource:
     tree = reading.take(text, Path(file))
     if tree is None:
         raise PolicyError(reading.problems)
-    policy, _ = _validate(tree)
+    policy, _ = validate(tree)
     return PolicySource(file, policy, tree, in_order(reading.problems), reading.whole)
 
 
@@ -99,11 +94,11 @@ class _Chain:
         self.problems += problems
         if tree is None:
             return None
-        _, wrong = _validate(tree)
+        _, wrong = validate(tree)
         told = {problem.place for problem in problems}  # what stands in for forbidden YAML is not wrong once more
         self.problems += [problem for problem in wrong if problem.place not in told]
         base = self.base_of(tree, path, (*above, _identity(path)))
-        tree = _without_broken(tree, [*problems, *wrong])
+        tree = sound(tree, [*problems, *wrong])
         if base is None:
             return tree
         merged, clashes = lay_over(base, tree)
@@ -169,88 +164,10 @@ def _text_of(path: Path, wanted_at: Place) -> str:
         raise refusal(f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8", place) from None
 
 
-def _validate(tree: Tree) -> tuple[Policy, list[Problem]]:
-    """The policy in `tree`, leaving out what is broken, and what is."""
-    try:
-        return Policy.model_validate(tree.plain()), []
-    except ValidationError as error:
-        problems = [_problem(tree, each) for each in error.errors()]
-    kept = _without_broken(tree, problems).plain()
-    kept = {"policy_version": 1, "name": "unnamed", **kept} if isinstance(kept, dict) else {}
-    try:
-        return Policy.model_validate(kept), problems
-    except ValidationError:
-        return Policy(policy_version=1, name="unnamed"), problems
-
-
-def _problem(tree: Tree, error: ErrorDetails) -> Problem:
-    path = tuple(step for step in error["loc"] if step != "[key]")
-    if error["type"] == "extra_forbidden" or (error["loc"][-1:] == ("[key]",) and error["type"] == "literal_error"):
-        known = keys_beside(path)
-        hint = did_you_mean(str(path[-1]), known)
-        message = f"there is no key `{shown(path[-1])}` here{hint}; known are {', '.join(known)}"
-        return Problem("P102", tree.at(path, key=True), message)
-    if error["type"] == "missing":
-        return Problem("P105", tree.at(path[:-1]), f"`{path[-1]}` is missing here")
-    return Problem("P104", *_wrong_value(tree, path, error))
-
-
-def _wrong_value(tree: Tree, path: tuple[str | int, ...], error: ErrorDetails) -> tuple[Place, str]:
-    given = error["input"]
-    if error["type"] == "string_pattern_mismatch":
-        told = "must be lower_snake_case: a letter, then at most 63 letters, digits and _"
-        return tree.at(path, key=error["loc"][-1:] == ("[key]",)), f"`{shown(given)}` {told}"
-    name = next((str(step) for step in reversed(path) if isinstance(step, str)), "the policy")
-    told = f"`{name}` {sentence(error)}"
-    if error["type"] == "value_error":
-        return tree.at(path), told
-    words = re.findall("'([^']*)'", error.get("ctx", {}).get("expected", ""))
-    return tree.at(path), f"{told}, not {shown(given)}{did_you_mean(str(given), words)}"
-
-
-def _without_broken(tree: Tree, problems: Iterable[Problem]) -> Tree:
-    """`tree` without the rules, detectors and other top-level values in which a problem lies."""
-    wrong = {(problem.place.line, problem.place.column) for problem in problems}
-
-    def sound(node: Tree) -> bool:
-        if (node.place.line, node.place.column) in wrong:
-            return False
-        if any((place.line, place.column) in wrong for place in node.keys.values()):
-            return False
-        return all(sound(child) for child in _children(node))
-
-    if not isinstance(tree.value, dict):
-        return Tree(tree.place, {})
-    values: dict[str, Tree] = {}
-    for key, child in tree.value.items():
-        if key not in Policy.model_fields:
-            continue
-        if key == "rules" and isinstance(child.value, list):
-            values[key] = Tree(child.place, [rule for rule in child.value if sound(rule)], child.keys)
-        elif key == "detectors" and isinstance(child.value, dict):
-            # A broken entry stays under its name, so that rules which speak of it are not called wrong too.
-            entries = {
-                name: entry if sound(entry) else Tree(entry.place, {})
-                for name, entry in child.value.items()
-                if (child.keys[name].line, child.keys[name].column) not in wrong
-            }
-            values[key] = Tree(child.place, entries, child.keys)
-        elif sound(child):
-            values[key] = child
-    return Tree(tree.place, values, tree.keys)
-
-
-def _children(node: Tree) -> Iterable[Tree]:
-    if isinstance(node.value, dict):
-        return node.value.values()
-    return node.value if isinstance(node.value, list) else ()
-
-
 def _identity(path: Path) -> Path:
     return path.resolve()
 
 
-@functools.cache
 def _folder() -> Path:
     """Where the built-in policies are: inside the wheel, or at the top of a checkout."""
     package = Path(guard.__file__).parent
