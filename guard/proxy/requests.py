@@ -83,9 +83,13 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
 class _Message(msgspec.Struct):
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[_Part] | None = None
 
 
 class _Common(msgspec.Struct):
@@ -109,7 +113,7 @@ class _Chat(_Common, kw_only=True):
 
 
 class _Completion(_Common, kw_only=True):
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: str | list[Any]
 
 
 def parse_request(
@@ -197,11 +201,10 @@ def _explain(error: msgspec.ValidationError) -> RequestError:
     """`Expected `str`, got `int` - at `$.model`` as a sentence about the field `model`."""
     what, _, place = str(error).partition(" - at `$")
     name = place.rstrip("`").lstrip(".")
-    if not name:
-        missing = what.partition("required field `")[2].rstrip("`")
-        if missing:
-            return RequestError(f"`{missing}` is missing; it is required.", param=missing)
-        return RequestError(f"{what}.")
+    missing = what.partition("missing required field `")[2].rstrip("`")
+    if missing:
+        name = f"{name}.{missing}" if name else missing
+        return RequestError(f"`{name}` is missing; it is required.", param=name)
     return RequestError(f"`{name}` has the wrong type: {what[0].lower()}{what[1:]}.", param=name)
 
 
@@ -218,16 +221,17 @@ def _texts(known: _Common) -> Iterator[str]:
             if isinstance(message.content, str):
                 yield message.content
             for part in message.content if isinstance(message.content, list) else ():
-                text = part.get("text")
-                if isinstance(text, str):
-                    yield text
+                if part.text is not None:
+                    yield part.text
     elif isinstance(known, _Completion):
         prompts = [known.prompt] if isinstance(known.prompt, str) else known.prompt
         for prompt in prompts:
-            if not isinstance(prompt, str):
+            if isinstance(prompt, int | list):
                 raise RequestError(
                     "`prompt` holds token ids, which cannot be reviewed; send text instead.", param="prompt"
                 )
+            if not isinstance(prompt, str):
+                raise RequestError("`prompt` holds something that is no text; send a string.", param="prompt")
             yield prompt
         if len(prompts) != 1:
             raise RequestError(
