@@ -6,6 +6,8 @@
 
 One thread loads the model and runs one generation after the other. A stopping criterion sees every token first: it
 makes the events, and it ends the generation at a stop string or once nobody wants the text any more.
+
+The file is long because everything of the backend that needs torch is here, and nothing of it anywhere else.
 """
 
 from __future__ import annotations
@@ -127,7 +129,7 @@ class TransformersBackend:
                     raise _shut_down()
                 self._running.add(generation)
                 submitted = self._thread.submit(generation.run)
-                submitted.add_done_callback(self._free_slot)
+            submitted.add_done_callback(self._free_slot)  # takes the lock, at once if the job is done by now
             yield ModelStream(self.name, generation.events(), reasoning_field="reasoning_content")
         finally:
             if generation is not None:

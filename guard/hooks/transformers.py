@@ -95,6 +95,7 @@ class GuardHook(BaseStreamer):  # type: ignore[misc]
         self._guard: StreamGuard | None = None
         self._answer: Answer | None = None
         self._wanted = True
+        self._over = False
 
     @property
     def outcome(self) -> str:
@@ -114,6 +115,8 @@ class GuardHook(BaseStreamer):  # type: ignore[misc]
 
     def put(self, value: Any) -> None:
         """Called by `generate()` with the prompt's ids, then with each new one."""
+        if self._over:
+            raise RuntimeError("a GuardHook guards one generation; make a new one for the next")
         if value.dim() > 1:
             if value.shape[0] != 1:
                 raise ValueError(f"GuardHook guards one sequence at a time, not a batch of {value.shape[0]}")
@@ -129,7 +132,7 @@ class GuardHook(BaseStreamer):  # type: ignore[misc]
         """Called by `generate()` when it is done: everything is settled, and what is clean leaves."""
         if self._answer is not None:
             self._receive(*self._answer.finish(), UpstreamEnded())
-        self._wanted = False
+        self._wanted, self._over = False, True
 
     def stream(self, model: Any, **inputs: Any) -> Generator[Piece, None, None]:
         """Run `model.generate(**inputs)` in a thread and give each piece as it is released.

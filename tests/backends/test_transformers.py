@@ -230,9 +230,9 @@ async def test_leaving_stops_the_model_within_one_token(tiny: TransformersBacken
             usage = max(
                 event.usage.completion_tokens for event in await anext(model.events) if isinstance(event, UsageReported)
             )
-    gate.open_wide()  # the fourth pass has begun, and is the last one
+    gate.open_wide()  # a fourth pass may have begun, and is then the last one
     await asyncio.to_thread(tiny._thread.submit(lambda: None).result)
-    assert gate.passes == 4
+    assert gate.passes <= 4
 
 
 async def test_leaving_while_queued_never_reaches_the_model(tiny: TransformersBackend) -> None:

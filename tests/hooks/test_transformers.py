@@ -125,6 +125,14 @@ def test_a_batch_is_refused() -> None:
         guard.put(torch.tensor([[1, 2], [1, 2]]))
 
 
+def test_a_hook_is_for_one_generation() -> None:
+    guard = GuardHook(NO_DETECTORS, tokenizer=TOKENIZER)
+    generate(guard, "once")
+    with pytest.raises(RuntimeError, match="guards one generation"):
+        generate(guard, "twice")
+    assert guard.text == "once"
+
+
 def test_a_detector_that_breaks_is_a_cut() -> None:
     def fail(_text: str) -> None:
         raise RuntimeError
