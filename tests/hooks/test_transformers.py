@@ -239,6 +239,7 @@ def test_a_live_loop_is_cut_by_the_default_policy() -> None:
     messages = [{"role": "user", "content": prompt}]
     inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     guard = GuardHook("default", tokenizer=tokenizer, prompt=prompt)
+    torch.set_num_threads(1)  # a second one costs more than it brings on a machine that is busy
     ids = model.generate(
         **inputs, max_new_tokens=MAX_TOKENS, do_sample=False, streamer=guard, stopping_criteria=[guard.stop]
     )
