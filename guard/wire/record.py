@@ -217,8 +217,7 @@ def _to_line(event: Event) -> _AnyLine:
             return _End()
         case UpstreamFailed(code, message):
             return _Fail(code=code, message=message)
-        case UpstreamResumed(choice):
-            return _Resumed(choice=choice)
+    return _Resumed(choice=event.choice)
 
 
 def _tuple(utf8: Any) -> tuple[int, ...] | None:
@@ -254,5 +253,4 @@ def _to_event(line: _AnyLine) -> Event:
             return UpstreamEnded()
         case _Fail():
             return UpstreamFailed(line.code, line.message)
-        case _Resumed():
-            return UpstreamResumed(line.choice)
+    return UpstreamResumed(line.choice)
