@@ -1,0 +1,1 @@
+"""What the guard costs. Not shipped; `make bench-quick` runs it."""

@@ -1,0 +1,73 @@
+"""The harness measures what it says, and refuses figures of runs that went wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bench.quick import Load, RunFailed, check, main, shares, summarise, table
+from bench.text import tokens
+
+LOAD = Load(streams=2, tokens=30, rate=200.0)
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    streams = [{"events": 34, "text": "".join(tokens(30, number)), "ended": True} for number in range(2)]
+    streams[0] |= changes
+    return {"late": 0, "streams": streams}
+
+
+def test_whole_streams_count() -> None:
+    check(result(), LOAD, "guard")
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (result(text="Every lighthouse"), "1 streams lost or changed text, one ends in 'Every lighthouse'"),
+        (result(ended=False), "1 of 2 streams did not end with a single [DONE]"),
+        ({**result(), "late": 1}, "1 of 2 streams did not end in time"),
+        ({"late": 0, "streams": []}, "did not end in time"),
+    ],
+)
+def test_broken_streams_do_not(bad: dict[str, Any], says: str) -> None:
+    with pytest.raises(RunFailed) as refused:
+        check(bad, LOAD, "guard")
+    assert says in str(refused.value)
+
+
+def test_the_summary_is_of_medians_against_nginx() -> None:
+    figures = [("nginx", 20.0), ("guard", 70.0), ("guard", 90.0), ("nginx", 30.0), ("nginx", 21.0), ("guard", 63.0)]
+    summary = summarise(figures)
+    assert summary["nginx"] == {
+        "us_per_event": 21.0,
+        "least": 20.0,
+        "most": 30.0,
+        "repetitions": 3,
+        "times_nginx": 1.0,
+    }
+    assert (summary["guard"]["us_per_event"], summary["guard"]["times_nginx"]) == (70.0, 3.33)
+    assert "70.0    63.0    90.0          3.33" in table(summary, LOAD)
+
+
+def test_without_nginx_there_is_no_ratio() -> None:
+    assert summarise([("guard", 70.0)])["guard"]["times_nginx"] is None
+
+
+def test_shares_of_a_profile() -> None:
+    raw = "run (server.py:10);feed (guard/engine/lane.py:20) 30\nrun (server.py:10);feed (guard/engine/lane.py:25) 60\n"
+    assert shares(raw + "run (server.py:12) 10\n") == [" 90.0 %  guard/engine/lane.py feed", " 10.0 %  server.py run"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("contestant", ["nginx", "guard"])
+def test_a_short_run(contestant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    load = ["--streams", "4", "--tokens", "40", "--rate", "100", "--repetitions", "1", "--json"]
+    status = main([*load, "--contestants", contestant])
+    out, err = capsys.readouterr()
+    if "nginx is what the guard is compared with" in err:
+        pytest.skip("nginx is not installed (Debian: apt-get install nginx-light)")
+    assert status == 0, err
+    assert json.loads(out)[contestant]["us_per_event"] > 0
