@@ -1,21 +1,31 @@
-"""A backend made of two: the second takes over while the first has not produced its first event.
+"""A backend made of two: the second takes over while the first has not said anything.
 
     CLOSED --`threshold` failures in a row--> OPEN --`cool_down` seconds--> one request tries --ok--> CLOSED
       |                                        ^                                    |
       first, else second                       +------------- failed --------------+
                                                second only
 
-After the first event nothing is switched: the client has been told who answers.
+Once the first has said something (text, a tool call, a finish) nothing is switched: the client has been told who
+answers. A refused request (4xx) is the client's to mend, and shows that the first is alive.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from guard.backends.base import Backend, Capabilities, ModelRequest, ModelStream, UpstreamError
-from guard.events import Event, TextReceived, ToolCallOpened, UpstreamFailed
+from guard.events import ChoiceFinished, Event, TextReceived, ToolCallOpened, UpstreamFailed
+
+_AT_FAULT: Final[Mapping[str, int]] = {
+    "content_filter": 400,
+    "context_length_exceeded": 400,
+    "invalid_request": 400,
+    "model_not_found": 404,
+}
+"""Codes with which a stream can begin that speak of the request, as a 4xx does, and the status for the client."""
 
 
 class CircuitBreaker:
@@ -52,7 +62,7 @@ class CircuitBreaker:
 
 
 class FailoverBackend:
-    """`first`, or `second` where the first cannot be reached or answers 5xx or 429 before its first event.
+    """`first`, or `second` where the first cannot be reached, answers 5xx or 429, or fails or ends having said nothing.
 
     `on_failover(first, second, code)` is told of every switch. `threshold` failures in a row open the breaker for
     `cool_down` seconds. Raises what the first said if the second fails too.
@@ -87,6 +97,7 @@ class FailoverBackend:
                     model = await self._begin(stack, request)
                 except UpstreamError as error:
                     if not error.retry:
+                        self.breaker.succeeded()  # it is alive: the request is at fault
                         raise
                     reason = error
                     self.breaker.failed()
@@ -115,20 +126,19 @@ class FailoverBackend:
             await self.second.aclose()
 
     async def _begin(self, stack: AsyncExitStack, request: ModelRequest) -> ModelStream:
-        """Open the first backend and wait for its first text or end; what came before that is kept."""
+        """Open the first backend and wait until it has said something; what came before that is kept."""
         model = await stack.enter_async_context(self.first.stream(request))
         begun: list[Event] = []
         async for events in model.events:
-            for event in events:
-                if isinstance(event, UpstreamFailed):
-                    raise UpstreamError(event.message, code=event.code)
             begun += events
-            if any(isinstance(event, TextReceived | ToolCallOpened) for event in events):
-                break
-        if not begun:
-            raise UpstreamError(f"`{self.first.name}` ended its stream without an answer.", code="upstream_empty")
-        model.events = _chain(begun, model.events)
-        return model
+            for event in events:
+                if isinstance(event, TextReceived | ToolCallOpened | ChoiceFinished):
+                    model.events = _chain(begun, model.events)
+                    return model
+                if isinstance(event, UpstreamFailed):
+                    status = _AT_FAULT.get(event.code)
+                    raise UpstreamError(event.message, code=event.code, status=status or 502, retry=status is None)
+        raise UpstreamError(f"`{self.first.name}` ended its stream without an answer.", code="upstream_empty")
 
 
 async def _chain(begun: Sequence[Event], rest: AsyncIterator[Sequence[Event]]) -> AsyncIterator[Sequence[Event]]:
