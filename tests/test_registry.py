@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field
 
 from guard import registry
 from guard.contract import DetectorError
-from guard.registry import SettingsError, UnknownDetector, available, build, detector_class
+from guard.registry import SettingsError, UnknownDetector, available, build, detector_class, read_settings
 from tests.support import fake_detectors
 from tests.support.fake_detectors import Budget, Words, WordsSettings, point
 
@@ -67,6 +69,46 @@ def test_settings_are_taken_strictly(settings: dict[str, Any], path: tuple[str |
     (problem,) = caught.value.problems
     assert problem.path == path
     assert problem.message.startswith(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    kind: Literal["a", "b"] = "a"
+    switch: bool = False
+    share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    table: Mapping[str, int] = field(default_factory=dict)
+    words: Annotated[tuple[str, ...], Field(min_length=1)] = ("a",)
+    code: Annotated[str, Field(pattern="^[a-z]$")] = "a"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "c"}, "must be 'a' or 'b'"),
+        ({"switch": "yes"}, "must be true or false"),
+        ({"share": 2}, "must be less than or equal to 1"),
+        ({"table": [1]}, "must be a mapping (`key: value` lines)"),
+        ({"words": []}, "must not be empty"),
+        ({"code": "A"}, "string should match pattern '^[a-z]$'"),
+    ],
+)
+def test_what_a_setting_must_be_is_told_in_the_words_of_a_policy(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings("kinds", type("Kind", (Words,), {"Settings": Kinds}), settings)
+    assert [problem.message for problem in caught.value.problems] == [message]
+
+
+def test_a_setting_without_a_default_must_be_given() -> None:
+    @dataclass
+    class Needy:
+        needed: int
+
+    with pytest.raises(SettingsError) as caught:
+        read_settings("needy", type("Kind", (Words,), {"Settings": Needy}), {"other": 1})
+    assert {problem.path: problem.message for problem in caught.value.problems} == {
+        ("needed",): "must be given",
+        ("other",): "there is no such setting",
+    }
 
 
 @pytest.mark.usefixtures("_fakes")

@@ -54,7 +54,7 @@ class CompiledRule(NamedTuple):
         return self.labels == frozenset({ERROR_LABEL})
 
     def applies_to(self, model: str) -> bool:
-        return self.models is None or any(fnmatchcase(model, glob) for glob in self.models)
+        return self.models is None or any(fnmatchcase(model.lower(), glob.lower()) for glob in self.models)
 
     def matches(self, finding: Finding) -> bool:
         """Does it speak of this finding, given that detector and channel fit?"""

@@ -71,7 +71,8 @@ class When(_Strict):
     score: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
     """At least. A detector's own warning is 0.5, its own stop 0.9."""
     model: Words | None = None
-    """Globs over the model's name as the client gives it, such as `qwq*`."""
+    """Globs over the model's name as the client gives it, such as `qwq*`, in upper or lower case. A server that answers
+    to any name lets clients choose which of these rules they are under."""
 
     @model_validator(mode="after")
     def _says_something(self) -> When:

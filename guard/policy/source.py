@@ -8,10 +8,11 @@ left out, and the rest goes on: the operator hears of everything at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import guard
 from guard.policy.merge import lay_over
@@ -129,10 +130,12 @@ class _Chain:
 def _find(wanted: str, folder: Path, place: Place) -> Path:
     """The file meant by a built-in name or a path. Raises `PolicyError`."""
     builtin = builtin_policies()
+    if "\x00" in wanted:
+        raise PolicyError([Problem("P106", place, "a path cannot hold a NUL character")])
     if wanted in builtin:
         return builtin[wanted]
     if "/" in wanted or "\\" in wanted or wanted.endswith(_SUFFIXES):
-        return folder / Path(wanted).expanduser()
+        return folder / os.path.expanduser(wanted)  # unlike Path.expanduser, leaves a user it does not know
     known = ", ".join(builtin)
     hint = did_you_mean(wanted, builtin)
     told = f"there is no built-in policy `{shown(wanted)}`{hint}; built in are {known}; a file is given by its path, "
@@ -150,9 +153,8 @@ def _text_of(path: Path, wanted_at: Place) -> str:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise refusal(f"there is no file {path}; built-in policies are {', '.join(builtin_policies())}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise refusal(f"{path} cannot be read: {why}") from None
+    except OSError as error:
+        raise refusal(f"{path} cannot be read: {error.strerror or error}") from None
     if len(raw) > MAX_BYTES:
         raise refusal(f"it is larger than {MAX_BYTES >> 20} MiB; a policy is a page or two", Place(str(path)))
     try:
@@ -171,5 +173,5 @@ def _identity(path: Path) -> Path:
 def _folder() -> Path:
     """Where the built-in policies are: inside the wheel, or at the top of a checkout."""
     package = Path(guard.__file__).parent
-    shipped: Any = package / "_policies"
+    shipped = package / "_policies"
     return shipped if shipped.is_dir() else package.parent / "policies"

@@ -33,7 +33,9 @@ def sound(tree: Tree, problems: Iterable[Problem]) -> Tree:
     """`tree` without that in which `problems` lie; apart from keys that are required at the top it is valid."""
     if not isinstance(tree.value, dict):
         return Tree(tree.place, {})
-    kept = _without(tree, {_position(problem.place) for problem in problems})
+    # A key that is missing at the top is told at the file's first key, which is not wrong for it.
+    wrong = {_position(problem.place) for problem in problems} - {_position(tree.place)}
+    kept = _without(tree, wrong)
     try:
         Policy.model_validate({**_REQUIRED, **kept.plain()})
     except ValidationError as error:

@@ -133,6 +133,10 @@ ERRORS: dict[str, tuple[str, list[tuple[str, int, int]]]] = {
         [("P112", 3, 36)],
     ),
     "settings that contradict": (HEAD + "detectors: {words: {words: []}}\nrules:\n" + rule(), [("P112", 3, 13)]),
+    "setting that its detector refuses by name": (
+        HEAD + "detectors: {words: {words: [a], score: 2}}\nrules:\n" + rule(),
+        [("P112", 3, 40)],
+    ),
     "detector name with a dash": (HEAD + "detectors: {my-words: {use: words}}\nrules: []\n", [("P104", 3, 13)]),
     # hold
     "unknown channel of a hold": (WORDS + "hold: {contents: {step: 1}}\nrules:\n" + rule(), [("P102", 4, 8)]),

@@ -81,8 +81,8 @@ def test_a_rule_matches_what_it_says(when: str, lane: Lane, finding: Finding, ma
     ("glob", "model", "matches"),
     [
         ("qwq*", "qwq-32b", True),
-        ("qwq*", "QwQ-32B", False),
-        ("'*[Qq]w[Qq]*'", "Qwen/QwQ-32B", True),
+        ("qwq*", "QwQ-32B", True),
+        ("'*/QWQ*'", "Qwen/QwQ-32B", True),
         ("[llama*, qwq*]", "qwq", True),
         ("qwq", "qwq-32b", False),
         ("'*'", "", True),

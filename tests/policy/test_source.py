@@ -49,7 +49,7 @@ def test_an_unknown_name_is_told_with_those_that_exist() -> None:
     assert "./strickt.yaml" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["gone.yaml", "./gone", "no/such/gone.yml", "x\x00.yaml", ""])
+@pytest.mark.parametrize("name", ["gone.yaml", "./gone", "~nobody_here/x.yaml", "no/such/gone.yml", "x\x00.yaml", ""])
 def test_a_file_that_is_not_there_is_told(name: str) -> None:
     assert refusal(name) == [("P106", 1, 1)]
 
@@ -182,3 +182,9 @@ def test_in_a_wheel_the_policies_are_inside_the_package(tmp_path: Path, monkeypa
     write(shipped, "default.yaml", HEAD)
     monkeypatch.setattr(guard, "__file__", str(tmp_path / "guard" / "__init__.py"))
     assert builtin_policies() == {"default": shipped / "default.yaml"}
+
+
+@pytest.mark.parametrize("named", ['"a\\0.yaml"', "~nobody_here/x.yaml", "./.", "''"])
+def test_what_cannot_be_a_policy_is_told_where_it_is_named(tmp_path: Path, named: str) -> None:
+    (problem,) = read_policy(write(tmp_path, "house.yaml", HEAD + f"extends: {named}\n")).problems
+    assert (problem.code, problem.place.line, problem.place.column) == ("P106", 3, 10)

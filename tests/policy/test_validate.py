@@ -39,6 +39,8 @@ def tree(text: str) -> Tree:
         (HEAD + "detectors: {A: {}, b: {x: 1}}", {"detectors": ["b"]}),
         (HEAD + "detectors: {a: {use: 1, x: 2}}", {"detectors": ["a"]}),
         (HEAD + "hold: {content: {step: 0, limit: 9}}", {"hold": ["content"]}),
+        ("rules: [{id: a, when: {label: b}, do: cut}]\npolicy_version: 1", {"rules": ["a"], "name": "unnamed"}),
+        ("oops: 1\n" + HEAD + "on_error: flag", {"on_error": "flag"}),
         ("policy_version: 2\nname: house", {"name": "house"}),
         ("policy_version: 1\nname: 7", {"name": "unnamed"}),
         ("[]", {"name": "unnamed"}),

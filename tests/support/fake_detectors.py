@@ -36,6 +36,8 @@ class WordsSettings:
     def __post_init__(self) -> None:
         if not self.words:
             raise ValueError("there must be at least one word")
+        if self.score > 1:
+            raise ValueError(f"score must be at most 1, not {self.score}")
 
 
 class Words:
