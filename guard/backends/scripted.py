@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 from guard.backends.base import Capabilities, ModelRequest, ModelStream, UpstreamError
 from guard.events import Event
@@ -36,7 +36,8 @@ class ScriptedBackend:
         script = self._script(request)
         self.streams += 1
         try:
-            yield ModelStream(self.name, self._play(script))
+            async with aclosing(self._play(script)) as events:
+                yield ModelStream(self.name, events)
         finally:
             self.closed += 1
 
@@ -46,7 +47,7 @@ class ScriptedBackend:
     async def aclose(self) -> None:
         return None
 
-    async def _play(self, script: Iterable[RecordedEvent]) -> AsyncIterator[Sequence[Event]]:
+    async def _play(self, script: Iterable[RecordedEvent]) -> AsyncGenerator[Sequence[Event]]:
         for event, after in script:
             if after:
                 await asyncio.sleep(after)

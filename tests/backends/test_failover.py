@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -193,7 +193,7 @@ async def test_text_and_an_error_in_one_read_are_text_and_then_an_error() -> Non
     said = TextReceived(CONTENT, "Hi")
 
     class OneRead(ScriptedBackend):
-        async def _play(self, script: Iterable[RecordedEvent]) -> AsyncIterator[Sequence[Event]]:
+        async def _play(self, script: Iterable[RecordedEvent]) -> AsyncGenerator[Sequence[Event]]:
             yield [recorded.event for recorded in script]
 
     second = ScriptedBackend(saying("second"))
