@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from guard.policy.compile import compile_policy
 from guard.policy.problems import PolicyError, Problem
@@ -229,3 +231,47 @@ def test_no_value_of_the_schema_is_reported_in_python() -> None:
         for problem in problems_of(text):
             assert "Input" not in problem.message, case
             assert "None" not in problem.message, case
+
+
+def _mapping(**values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """A flow mapping with some of these keys, now and then one that should not be there."""
+    given_keys = st.lists(st.sampled_from([*values, "oops"]), unique=True)
+    pairs = given_keys.flatmap(lambda keys: st.tuples(*(_pair(key, values.get(key, ODD)) for key in keys)))
+    return pairs.map(lambda each: f"{{{', '.join(each)}}}")
+
+
+def _pair(key: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return (values | ODD).map(lambda value: f"{key}: {value}")
+
+
+ODD = st.sampled_from(["", "~", "1", "-0.5", "true", "[]", "{}", "oops", "[words, 1]", "*x", "'\\0'"])
+NAMES = st.sampled_from(["words", "other", "failing", "absent", "[words, other]"])
+LABELS = st.sampled_from(["BAD_WORD", "error", "[error, trouble]"])
+CHANNELS = st.sampled_from(["prompt", "content", "[tool, reasoning]"])
+RULES = st.lists(
+    _mapping(
+        id=st.sampled_from(["a", "b", "on_error"]),
+        when=_mapping(detector=NAMES, label=LABELS, channel=CHANNELS, score=st.sampled_from(["0", "0.9"])),
+        do=st.sampled_from(["cut", "flag", "{repair: {how: resample}}", "{mask: {replacement: x}}"]),
+        override=st.just("true"),
+        examples=st.just("{hits: [x]}"),
+    ),
+    max_size=4,
+).map(lambda rules: f"[{', '.join(rules)}]")
+POLICIES = _mapping(
+    policy_version=st.just("1"),
+    name=st.just("house"),
+    extends=st.sampled_from(["observe_only", "nosuch", "./gone.yaml"]),
+    on_error=st.just("flag"),
+    detectors=_mapping(words=_mapping(words=st.just("[a]"), use=st.just("other")), other=st.just("{}"), failing=ODD),
+    hold=_mapping(content=_mapping(step=st.just("8"), limit=st.just("4"), whole=st.just("false"))),
+    rules=RULES,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
+@given(POLICIES)
+def test_whatever_is_written_is_compiled_or_refused_with_places(text: str) -> None:
+    for problem in problems_of(text):
+        assert problem.message
+        assert 1 <= problem.place.column <= len(problem.place.text) + 1
