@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 REQUEST = ModelRequest(route="chat", body={"n": 1})
 HELLO = TextReceived(Lane(0, Channel.CONTENT), "Hello")
-ANSWER = (ChoiceOpened(0), HELLO, ChoiceFinished(0, "stop"), UpstreamEnded())
+ANSWER: tuple[Event, ...] = (ChoiceOpened(0), HELLO, ChoiceFinished(0, "stop"), UpstreamEnded())
 
 
 def hello(_request: ModelRequest) -> Iterable[RecordedEvent]:
