@@ -144,42 +144,50 @@ def profile_one(server: Server, load: Load, folder: Path, core: set[int]) -> Non
 
 
 def shares(raw: str, most: int = 25) -> list[str]:
-    """Lines such as `12.5 %  guard/engine/lane.py feed` from py-spy's raw format, the biggest first."""
+    """Lines such as `12.5 %  guard/engine/lane.py feed` from py-spy's raw format, by package and then by function. What
+    asyncio and uvloop do, down to the kernel's part of reading and writing, shows as `Runner.run`."""
     by_place: Counter[str] = Counter()
+    by_package: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
         function, _, file = stack.rpartition(";")[2].rpartition(":")[0].partition(" (")
         by_place[f"{file} {function}"] += int(count)
+        by_package[f"{file.partition('/')[0]} in all"] += int(count)
     total = sum(by_place.values()) or 1
-    return [f"{100 * count / total:5.1f} %  {place}" for place, count in by_place.most_common(most)]
+    rows = [*by_package.most_common(8), *by_place.most_common(most)]
+    return [f"{100 * count / total:5.1f} %  {place}" for place, count in rows]
 
 
 def summarise(figures: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    """Median, least and most by contestant, and the ratio of its median to that of nginx."""
+    """By contestant: median, least and most, and the same of the ratios to nginx in the same repetition."""
     names = list(dict.fromkeys(name for name, _ in figures))
     by_name = {name: [figure for other, figure in figures if other == name] for name in names}
-    base = median(by_name["nginx"]) if "nginx" in by_name else None
-    return {
-        name: {
-            "us_per_event": round(median(values), 2),
-            "least": round(min(values), 2),
-            "most": round(max(values), 2),
-            "repetitions": len(values),
-            "times_nginx": round(median(values) / base, 2) if base else None,
-        }
-        for name, values in by_name.items()
-    }
+    summary: dict[str, Any] = {}
+    for name, values in by_name.items():
+        ratios = [value / base for value, base in zip(values, by_name.get("nginx", []), strict=False)]
+        summary[name] = {"us_per_event": _spread(values), "times_nginx": _spread(ratios), "repetitions": len(values)}
+    return summary
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    return {"median": round(median(values), 2), "least": round(min(values), 2), "most": round(max(values), 2)}
 
 
 def table(summary: Mapping[str, Mapping[str, Any]], load: Load) -> str:
     lines = [
-        f"{load.streams} streams of {load.rate:g} tokens/s, {load.tokens} tokens each; CPU of the process tree",
+        f"{load.streams} streams of {load.rate:g} tokens/s, {load.tokens} tokens each; CPU of the process tree; "
+        "median (least to most)",
         "",
-        "            us/event   least    most   times nginx",
+        f"{'':10}{'us per event':>24}{'times nginx':>24}",
     ]
     for name, row in summary.items():
-        ratio = "" if row["times_nginx"] is None else f"{row['times_nginx']:.2f}"
-        lines.append(f"{name:12}{row['us_per_event']:8.1f}{row['least']:8.1f}{row['most']:8.1f}{ratio:>14}")
+        cells = [
+            f"{spread['median']:.2f} ({spread['least']:.2f} to {spread['most']:.2f})" if spread else ""
+            for spread in (row["us_per_event"], row["times_nginx"])
+        ]
+        lines.append(f"{name:10}{cells[0]:>24}{cells[1]:>24}")
     return "\n".join(lines)
 
 

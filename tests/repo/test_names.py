@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Written so that no pattern matches its own text.
 PLACES = re.compile(
-    r"/r[o]ot/|/h[o]me/[a-z]+/|/w[o]rk/|/f[a]rm/|/[U]sers/[a-z]+/"  # paths of one machine
+    r"/r[o]ot/|/h[o]me/(?!secret/)[a-z]+/|/w[o]rk/|/f[a]rm/|/[U]sers/[a-z]+/"  # of one machine; `secret` is a test's
     r"|/opt/(wheels|pypi)|pypi[.]org|pythonhosted[.]|npmjs[.]|deb[.]debian[.]|download[.]pytorch[.]"  # registries
     r"|\b(f[a]rm-(bench|studio)|DEV[E]LOPERS\.md|MACH[I]NES\.md|before-st[o]p)\b"  # a workplace's tools
 )
