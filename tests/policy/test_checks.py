@@ -233,39 +233,47 @@ def test_no_value_of_the_schema_is_reported_in_python() -> None:
             assert "None" not in problem.message, case
 
 
-def _mapping(**values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """A flow mapping with some of these keys, now and then one that should not be there."""
-    given_keys = st.lists(st.sampled_from([*values, "oops"]), unique=True)
-    pairs = given_keys.flatmap(lambda keys: st.tuples(*(_pair(key, values.get(key, ODD)) for key in keys)))
-    return pairs.map(lambda each: f"{{{', '.join(each)}}}")
-
-
-def _pair(key: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return (values | ODD).map(lambda value: f"{key}: {value}")
-
-
 ODD = st.sampled_from(["", "~", "1", "-0.5", "true", "[]", "{}", "oops", "[words, 1]", "*x", "'\\0'"])
-NAMES = st.sampled_from(["words", "other", "failing", "absent", "[words, other]"])
-LABELS = st.sampled_from(["BAD_WORD", "error", "[error, trouble]"])
+SELDOM = st.integers(0, 39).map(lambda drawn: drawn == 39)
+"""Mostly false, so that what is written is mostly right and problems meet one by one."""
+
+
+@st.composite
+def _mapping(draw: st.DrawFn, /, **values: st.SearchStrategy[str]) -> str:
+    """A flow mapping of these keys, those in capitals always and the others half of the time, seldom with a mistake."""
+    pairs = []
+    for key, value in values.items():
+        if draw(SELDOM) if key.isupper() else draw(st.booleans()):
+            continue
+        pairs.append(f"{key.lower()}: {draw(ODD if draw(SELDOM) else value)}")
+    if draw(SELDOM):
+        pairs.append("oops: 1")
+    return f"{{{', '.join(pairs)}}}"
+
+
+NAMES = st.sampled_from(["words", "words", "other", "failing", "[words, other]"])
+LABELS = st.sampled_from(["BAD_WORD", "BAD_WORD", "error", "[error, trouble]"])
 CHANNELS = st.sampled_from(["prompt", "content", "[tool, reasoning]"])
 RULES = st.lists(
     _mapping(
-        id=st.sampled_from(["a", "b", "on_error"]),
-        when=_mapping(detector=NAMES, label=LABELS, channel=CHANNELS, score=st.sampled_from(["0", "0.9"])),
-        do=st.sampled_from(["cut", "flag", "{repair: {how: resample}}", "{mask: {replacement: x}}"]),
-        override=st.just("true"),
+        ID=st.sampled_from(["a", "b", "c", "d", "e", "on_error"]),
+        WHEN=_mapping(DETECTOR=NAMES, label=LABELS, channel=CHANNELS, score=st.sampled_from(["0", "0.9"])),
+        DO=st.sampled_from(["cut", "flag", "{repair: {how: resample}}", "{mask: {replacement: x}}"]),
         examples=st.just("{hits: [x]}"),
     ),
+    min_size=1,
     max_size=4,
 ).map(lambda rules: f"[{', '.join(rules)}]")
+WORDS_SETTINGS = _mapping(words=st.just("[a]"), use=st.just("other"))
 POLICIES = _mapping(
-    policy_version=st.just("1"),
-    name=st.just("house"),
-    extends=st.sampled_from(["observe_only", "nosuch", "./gone.yaml"]),
+    POLICY_VERSION=st.just("1"),
+    NAME=st.just("house"),
     on_error=st.just("flag"),
-    detectors=_mapping(words=_mapping(words=st.just("[a]"), use=st.just("other")), other=st.just("{}"), failing=ODD),
-    hold=_mapping(content=_mapping(step=st.just("8"), limit=st.just("4"), whole=st.just("false"))),
-    rules=RULES,
+    DETECTORS=_mapping(
+        WORDS=_mapping(words=st.just("[a]"), use=st.just("other")), OTHER=st.just("{}"), failing=st.just("")
+    ),
+    hold=_mapping(content=_mapping(step=st.sampled_from(["8", "9999"]), limit=st.just("99"), whole=st.just("false"))),
+    RULES=RULES,
 )
 
 
