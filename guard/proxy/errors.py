@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from starlette.responses import Response
 
+from guard.events import FailStream
 from guard.wire.errors import RequestError, UpstreamError
 
 _TYPES: Mapping[int, str] = {
@@ -36,3 +37,12 @@ def error_response(error: RequestError | UpstreamError, headers: Mapping[str, st
         if error.retry_after:
             extra["retry-after"] = error.retry_after
     return Response(body, status_code=error.status, media_type="application/json", headers=extra)
+
+
+def failure(command: FailStream) -> RequestError | UpstreamError:
+    """The error for a stream that failed before its client was sent anything: half an answer is none."""
+    if command.code == "deadline_shutdown":
+        return RequestError(command.message, status=503, code="shutting_down")
+    return UpstreamError(
+        command.message, code=command.code, status=504 if command.code.startswith("deadline_") else 502
+    )

@@ -18,8 +18,9 @@ from guard.contract import Channel, Context
 from guard.engine.stream import StreamGuard
 from guard.observe.metrics import Metrics
 from guard.policy import CompiledPolicy
-from guard.proxy.pump import Clocks, Pump, Summary
+from guard.proxy.pump import Clocks, Pump
 from guard.proxy.requests import ClientRequest
+from guard.proxy.summary import Summary
 from guard.wire.errors import RequestError
 
 FLUSH_SECONDS = 2.0

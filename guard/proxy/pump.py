@@ -11,14 +11,13 @@ Clocks end a stream or tell a client to wait; they never settle or release text.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 from guard.backends.base import Backend, ModelRequest, ModelStream
-from guard.contract import PROMPT_CHOICE, Channel, Lane, estimate_tokens
+from guard.contract import PROMPT_CHOICE, Channel, Lane
 from guard.engine.stream import DEADLINE_MESSAGES, StreamGuard
 from guard.events import (
     ChoiceFinished,
@@ -27,10 +26,6 @@ from guard.events import (
     DeadlinePassed,
     Event,
     FailStream,
-    FinishChoice,
-    Flag,
-    Mask,
-    RecordDecision,
     SendPrompt,
     SendText,
     TextReceived,
@@ -38,7 +33,9 @@ from guard.events import (
     UpstreamFailed,
 )
 from guard.observe.metrics import StreamMetrics
+from guard.proxy.errors import failure
 from guard.proxy.sink import Sink
+from guard.proxy.summary import Summary
 from guard.wire.errors import UpstreamError
 
 
@@ -57,28 +54,6 @@ class Clocks:
     """A slow detector that has not come back after this long is abandoned."""
 
 
-@dataclass(slots=True)
-class Summary:
-    """How a stream went, for metrics and logs."""
-
-    outcome: str = "passed"
-    backend: str = ""
-    error: str = ""
-    tokens: dict[str, float] = field(default_factory=dict)
-    """Released, estimated, by channel."""
-    tokens_saved: float = 0.0
-    """What was left of the client's `max_tokens` when a rule cut the answer."""
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def worsen(self, outcome: str) -> None:
-        """Take `outcome` if it weighs more than what is known so far."""
-        if _WEIGHTS.index(outcome) > _WEIGHTS.index(self.outcome):
-            self.outcome = outcome
-
-
-_WEIGHTS = ("passed", "flagged", "masked", "repaired", "cut", "error", "client_left")
-
-
 class Pump:
     """One stream. `run` moves it to its end; `shut_down` ends it early with a terminal event."""
 
@@ -95,24 +70,25 @@ class Pump:
         slow: bool = False,
     ) -> None:
         """`max_tokens` is the client's limit per choice. `slow` keeps the engine off the event loop."""
-        self.summary = Summary()
+        self.summary = Summary(max_tokens)
+        self.stalled = False
+        """The client takes nothing; there is no use in telling it anything more."""
         self._guard = guard
         self._backend = backend
         self._request = request
         self._sink = sink
         self._metrics = metrics
         self._clocks = clocks
-        self._max_tokens = max_tokens
         self._slow = slow
         self._asked_logprobs = bool(request.body.get("logprobs"))
         self._loop = asyncio.get_running_loop()
         self._started = self._heard = self._wrote = self._loop.time()
         self._writing: float | None = None
-        self._reading = False
         self._speaking = False
         self._model: ModelStream | None = None
         self._passed: Deadline | None = None
-        self._stalled = False
+        self._last: Sequence[Command] = ()
+        self._pace = min(clocks.first_byte, clocks.between_events, clocks.keep_alive, clocks.write)
         self._scope: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
@@ -130,7 +106,7 @@ class Pump:
             cleared = {command.part: command.text for command in commands if isinstance(command, SendPrompt)}
             return [cleared.get(part, "") for part in range(len(parts))]
         await self._sink.begin("")
-        await self._write(commands)
+        await self._end(commands)
         return None
 
     def send_upstream(self, body: Mapping[str, Any]) -> None:
@@ -138,60 +114,68 @@ class Pump:
         self._request = replace(self._request, body=body)
 
     async def run(self) -> None:
-        """Stream the answer. Raises `UpstreamError` if upstream refuses before the client has been sent anything;
-        every later failure is told in-band."""
+        """Stream the answer. Raises `UpstreamError` if the stream fails before the client has been sent anything, and
+        `RequestError` if the process goes; every later failure is told in-band."""
         last: Sequence[Command] = ()
         try:
             async with asyncio.timeout(None) as self._scope:
+                if self._passed is not None:
+                    self._expire(self._passed)
                 self._tick()
-                last = await self._read()
+                await self._read()
+                last = self._last
         except TimeoutError:
-            if self._passed is None and not self._stalled:
+            if self._passed is None and not self.stalled:
                 raise
-            if self._stalled:
-                self.summary.worsen("client_left")
-                return
-            last = self._guard.receive(DeadlinePassed(self._passed)) if self._passed else ()
-            self._note(last)
+            last = self._last_word(DeadlinePassed(self._passed)) if self._passed else ()
         except UpstreamError as error:
-            self.summary.worsen("error")
-            self.summary.error = error.code
-            if not self._sink.begun:
+            if not self._sink.begun and not self._last:
+                self.summary.worsen("error")
+                self.summary.error = error.code
                 raise
-            last = self._guard.receive(UpstreamFailed(error.code, error.message))
-            self._note(last)
+            last = self._last_word(UpstreamFailed(error.code, error.message))
         finally:
             self._scope = None
             if self._timer is not None:
                 self._timer.cancel()
-        await self._write(last)
+            if self._comment is not None:
+                self._comment.cancel()
+        if not self.stalled:
+            await self._end(last)
 
     def shut_down(self) -> None:
-        """The process is going: end the stream now, with its terminal event."""
+        """The process is going: end the stream now, or as soon as it runs, with its terminal event."""
         self._expire(Deadline.SHUTDOWN)
 
     # --- reading
 
-    async def _read(self) -> Sequence[Command]:
-        """Read to the end; returns the last commands, to be carried out once upstream has been let go."""
+    async def _read(self) -> None:
+        """Read to the end; the last commands are kept in `_last`, to be carried out once upstream has been let go."""
         async with self._backend.stream(self._request) as model:
             self._model = model
             self.summary.backend = model.backend
             self.summary.dropped = model.dropped
             self._heard = self._loop.time()
-            self._reading = True
             await self._sink.begin(model.backend)
             last: Event = UpstreamEnded()
             try:
                 async for events in model.events:
                     commands = await self._handle(events)
                     if self._guard.ended:
-                        return commands
+                        self._last = commands
+                        return
                     if commands:
                         await self._write(commands)
             except UpstreamError as error:
                 last = UpstreamFailed(error.code, error.message)
-            return await self._handle((last,))
+            self._last = await self._handle((last,))
+
+    def _last_word(self, event: Event) -> Sequence[Command]:
+        """What is left to say where reading was broken off by `event`: nothing else if the answer had ended before."""
+        if not self._last:
+            self._last = self._guard.receive(event)
+            self._note(self._last)
+        return self._last
 
     async def _handle(self, events: Sequence[Event]) -> list[Command]:
         self._heard = self._loop.time()
@@ -233,32 +217,27 @@ class Pump:
         self._writing = None
         self._heard = self._wrote = self._loop.time()
 
+    async def _end(self, commands: Sequence[Command]) -> None:
+        """Carry out the last commands, for which no clock of the stream runs any more."""
+        if not self._sink.begun and commands and isinstance(commands[-1], FailStream):
+            raise failure(commands[-1])
+        try:
+            async with asyncio.timeout(self._clocks.write):
+                await self._write(commands)
+        except TimeoutError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.stalled = True
+        self.summary.worsen("client_left")
+
     async def _keep_alive(self) -> None:
         if self._writing is None and await self._sink.keep_alive():
             self._metrics.kept_alive()
 
     def _note(self, commands: Sequence[Command]) -> None:
         """Count what is about to happen."""
-        summary = self.summary
-        for command in commands:
-            if isinstance(command, SendText):
-                if not summary.tokens:
-                    self._metrics.first_token(self._loop.time() - self._started)
-                channel = command.lane.channel
-                summary.tokens[channel] = summary.tokens.get(channel, 0.0) + estimate_tokens(command.text)
-            elif isinstance(command, RecordDecision):
-                self._metrics.decided(command.lane, command.finding, command.decision)
-                action = command.decision.action
-                if command.decision.rule and isinstance(action, Flag | Mask):
-                    summary.worsen("flagged" if isinstance(action, Flag) else "masked")
-            elif isinstance(command, FinishChoice):
-                if command.intervention is not None and command.intervention.action == "cut":
-                    summary.worsen("cut")
-                    left = (self._max_tokens or 0) - self._guard.spent(command.choice)
-                    summary.tokens_saved += max(left, 0)
-            elif isinstance(command, FailStream):
-                summary.worsen("error")
-                summary.error = command.code
+        self.summary.note(commands, self._loop.time() - self._started, self._guard.spent, self._metrics)
 
     # --- clocks
 
@@ -276,9 +255,10 @@ class Pump:
             due.append((self._heard + limit, kind))
             if now >= self._wrote + clocks.keep_alive:
                 self._wrote = now
-                self._comment = self._loop.create_task(self._keep_alive())
+                if self._comment is None or self._comment.done():
+                    self._comment = self._loop.create_task(self._keep_alive())
         elif now >= self._writing + clocks.write:
-            self._stalled = True
+            self._give_up()
             self._expire(None)
             return
         when, kind = min(due)
@@ -286,10 +266,12 @@ class Pump:
             self._expire(kind)
             return
         next_write = self._wrote + clocks.keep_alive if self._writing is None else self._writing + clocks.write
-        self._timer = self._loop.call_at(max(min(when, next_write), now + 0.005), self._tick)
+        self._timer = self._loop.call_at(max(min(when, next_write, now + self._pace), now + 0.005), self._tick)
 
     def _expire(self, kind: Deadline | None) -> None:
-        if self._scope is not None:
+        if self._scope is None:
+            self._passed = self._passed or kind
+        elif not self._scope.expired():
             self._passed = kind
             self._scope.reschedule(self._loop.time())
 

@@ -11,9 +11,9 @@ from typing import Protocol
 from starlette.types import Send
 
 from guard.events import Command
+from guard.proxy.errors import failure
 from guard.wire.chat_encode import ChatEncoder
 from guard.wire.completions import CompletionsEncoder
-from guard.wire.errors import RequestError, UpstreamError
 from guard.wire.fold import Fold
 from guard.wire.sse import KEEP_ALIVE
 
@@ -120,12 +120,7 @@ class Folded:
         return False
 
     def body(self) -> bytes:
-        """The response. Raises `UpstreamError` if the stream failed: half an answer is none."""
-        failure = self._fold.failure
-        if failure is None:
-            return self._fold.body()
-        if failure.code == "deadline_shutdown":
-            raise RequestError(failure.message, status=503, code="shutting_down")
-        raise UpstreamError(
-            failure.message, code=failure.code, status=504 if failure.code.startswith("deadline_") else 502
-        )
+        """The response. Raises `UpstreamError` or `RequestError` if the stream failed."""
+        if self._fold.failure is not None:
+            raise failure(self._fold.failure)
+        return self._fold.body()
