@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
@@ -16,6 +18,9 @@ _TYPES: Mapping[int, str] = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+
+_RETRY_AFTER: Final = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", re.ASCII)
+"""Seconds or an HTTP date (RFC 9110, 10.2.3): what comes from upstream is not trusted to be a header."""
 
 
 def error_body(message: str, *, type: str, code: str | None, param: str | None = None) -> bytes:
@@ -34,7 +39,7 @@ def error_response(error: RequestError | UpstreamError, headers: Mapping[str, st
     else:
         kind = "upstream_error" if error.status >= 500 else _TYPES.get(error.status, "invalid_request_error")
         body = error_body(error.message, type=kind, code=error.code)
-        if error.retry_after:
+        if error.retry_after and _RETRY_AFTER.fullmatch(error.retry_after):
             extra["retry-after"] = error.retry_after
     return Response(body, status_code=error.status, media_type="application/json", headers=extra)
 
