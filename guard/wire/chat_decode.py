@@ -8,6 +8,7 @@ SseEvent ─► Chunk ─┬─ failure?  ─► UpstreamFailed (whatever follow
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Set
 from typing import Any, ClassVar, Final
 
 from guard.events import Event, UpstreamFailed, Usage, UsageReported
@@ -25,19 +26,27 @@ _DONE: Final = b"[DONE]"
 class ChatDecoder:
     """Decodes one answer of at most `choices` choices, whose inline thinking begins at `start`.
 
+    `allow` names top-level fields that an operator wants forwarded although nothing reviews them; the last value of
+    each is in `allowed`. Naming any costs the fast road.
+
     The end of the connection is not its business: it never makes an `UpstreamEnded`.
     """
 
+    _where: ClassVar = "delta"
+    """The field of a choice that holds a piece of the text."""
     _whole_choice: ClassVar = "message"
     """The field of a choice that holds the text of a whole answer."""
 
-    def __init__(self, start: ThinkStart, choices: int = 1) -> None:
+    def __init__(self, start: ThinkStart, choices: int = 1, allow: Set[str] = frozenset()) -> None:
         self.dropped: Counter[str] = Counter()
         """What is not forwarded, under the names of `guard.wire.chunks.COUNTED`."""
         self.reasoning_field = ""
         """How upstream spells reasoning, once it has: `reasoning` or `reasoning_content`."""
         self.done = False
         """The end mark was read; whatever follows is ignored."""
+        self.allowed: dict[str, Any] = {}
+        """Values of the fields named by `allow`, as they last came."""
+        self._allow = allow
         self._failed = False
         self._start = start
         self._most = choices
@@ -55,12 +64,13 @@ class ChatDecoder:
             return self.end()
         if event.event == "error":
             return self._fail(_named_failure(event.data))
-        chunk = self._read(event.data)
+        chunk = parse_object(event.data) if self._allow else self._read(event.data)
         if not isinstance(chunk, Chunk):
             failure = find_failure(chunk)
             if failure is not None:
                 return self._fail(failure)
-            chunk = self._take_apart(chunk)
+            self._keep_allowed(chunk)
+            chunk = take_apart(chunk, self.dropped, self._where, self._allow)
         return self._events(chunk)
 
     def feed_whole(self, body: bytes) -> list[Event]:
@@ -69,7 +79,8 @@ class ChatDecoder:
         failure = find_failure(parsed)
         if failure is not None:
             return self._fail(failure)
-        events = self._events(take_apart(parsed, self.dropped, self._whole_choice))
+        self._keep_allowed(parsed)
+        events = self._events(take_apart(parsed, self.dropped, self._whole_choice, self._allow))
         return events + self.end()
 
     def end(self) -> list[Event]:
@@ -81,8 +92,10 @@ class ChatDecoder:
     def _read(self, data: bytes) -> Chunk | dict[str, Any]:
         return read_chat_chunk(data)
 
-    def _take_apart(self, body: dict[str, Any]) -> Chunk:
-        return take_apart(body, self.dropped)
+    def _keep_allowed(self, body: Mapping[str, Any]) -> None:
+        for name in self._allow & body.keys():
+            if body[name] is not None:
+                self.allowed[name] = body[name]
 
     def _events(self, chunk: Chunk) -> list[Event]:
         events: list[Event] = []

@@ -38,6 +38,9 @@ from guard.wire.sse import DONE, encode_event
 DEFAULT_REASONING_FIELD: Final = "reasoning_content"
 """Read by more clients than `reasoning`; sending both doubles the text in some."""
 
+RESERVED: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "guard", "error"})
+"""Top-level fields that the guard writes itself; no upstream field takes their place."""
+
 
 class ChatEncoder:
     """Encodes one response. `guard` is read when a choice is finished, so what it says may be learnt on the way.
@@ -58,6 +61,8 @@ class ChatEncoder:
     ) -> None:
         self.reasoning_field = reasoning_field
         """`reasoning` or `reasoning_content`; empty for the default. Set it once upstream's habit is known."""
+        self.extra: Mapping[str, Any] = {}
+        """Top-level fields that the operator has allowed; they leave on the chunks that finish a choice."""
         self.done = False
         """The end mark was written; whatever is ordered later is ignored."""
         self._include_usage = include_usage
@@ -134,6 +139,8 @@ class ChatEncoder:
     def _chunk(self, choice: int, content: Mapping[str, Any], finish: FinishChoice | None = None) -> bytes:
         body = {"index": choice, **content, "finish_reason": finish.reason if finish is not None else None}
         tail: dict[str, Any] = {"choices": [body]}
+        if finish is not None:
+            tail |= {name: value for name, value in self.extra.items() if name not in RESERVED}
         if finish is not None and finish.native:
             body["native_finish_reason"] = finish.native
         if finish is not None and finish.intervention is not None:

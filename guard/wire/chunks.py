@@ -158,13 +158,15 @@ def read_chat_chunk(data: bytes) -> Chunk | dict[str, Any]:
         return parse_object(data)
 
 
-def take_apart(body: Mapping[str, Any], dropped: Counter[str], where: str = "delta") -> Chunk:
-    """The `Chunk` in a plain JSON object, counting what is left behind.
+def take_apart(
+    body: Mapping[str, Any], dropped: Counter[str], where: str = "delta", allow: Set[str] = frozenset()
+) -> Chunk:
+    """The `Chunk` in a plain JSON object, counting what is left behind, but for the top-level fields in `allow`.
 
     `where` is the field of a choice that holds its text: `delta`, `message`, or `text` for text completions. Raises
     `UpstreamError` where a field that carries the answer is of a type that no server sends.
     """
-    _count(body, {"choices", "usage", "error"}, dropped)
+    _count(body, {"choices", "usage", "error"} | allow, dropped)
     choices = [_choice(choice, dropped, where) for choice in _typed(body, "choices", list) or ()]
     return Chunk(choices=choices, usage=_usage(body.get("usage"), dropped))
 

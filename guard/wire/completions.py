@@ -6,14 +6,13 @@ log probabilities have a form of their own; they are dropped and counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, ClassVar
 
 from guard.contract import Lane
 from guard.events import Logprob, SendToolCall
 from guard.wire.chat_decode import ChatDecoder
 from guard.wire.chat_encode import ChatEncoder
-from guard.wire.chunks import Chunk, take_apart
 from guard.wire.jsontext import parse_object
 from guard.wire.think import ThinkStart
 
@@ -21,16 +20,14 @@ from guard.wire.think import ThinkStart
 class CompletionsDecoder(ChatDecoder):
     """A `ChatDecoder` for text completions; `end`, `feed_whole` and the attributes are the same."""
 
+    _where: ClassVar = "text"
     _whole_choice: ClassVar = "text"
 
-    def __init__(self, start: ThinkStart = ThinkStart.CONTENT, choices: int = 1) -> None:
-        super().__init__(start, choices)
+    def __init__(self, start: ThinkStart = ThinkStart.CONTENT, choices: int = 1, allow: Set[str] = frozenset()) -> None:
+        super().__init__(start, choices, allow)
 
     def _read(self, data: bytes) -> dict[str, Any]:
         return parse_object(data)
-
-    def _take_apart(self, body: dict[str, Any]) -> Chunk:
-        return take_apart(body, self.dropped, "text")
 
 
 class CompletionsEncoder(ChatEncoder):

@@ -23,7 +23,7 @@ from guard.events import (
     SendUsage,
     Usage,
 )
-from guard.wire.chat_encode import guard_body, logprobs_body, text_field, tool_call_body, usage_body
+from guard.wire.chat_encode import RESERVED, guard_body, logprobs_body, text_field, tool_call_body, usage_body
 from guard.wire.jsontext import dump
 
 
@@ -48,6 +48,8 @@ class Fold:
     ) -> None:
         self.reasoning_field = reasoning_field
         """`reasoning` or `reasoning_content`; empty for the default. Set it once upstream's habit is known."""
+        self.extra: Mapping[str, Any] = {}
+        """Top-level fields that the operator has allowed."""
         self.failure: FailStream | None = None
         """The failure that ended the stream: answer with an error, there is no body."""
         self.done = False
@@ -105,6 +107,7 @@ class Fold:
         if usage.estimated:
             guard = {"v": 1, **guard, "usage_estimated": True}
         return {
+            **{name: value for name, value in self.extra.items() if name not in RESERVED},
             **self._head,
             "choices": [self._body(index, choice) for index, choice in choices],
             "usage": usage_body(usage.usage),

@@ -285,3 +285,18 @@ def test_no_json_crashes_it(top: dict[str, Any], choice: dict[str, Any], delta: 
             decode_completion(data)
         except UpstreamError as error:
             assert error.code == "upstream_protocol"  # noqa: PT017
+
+
+def test_allowed_fields_are_kept_and_not_counted() -> None:
+    decoder = ChatDecoder(ThinkStart.NATIVE, allow=frozenset({"timings"}))
+    chunk = b'{"choices":[{"index":0,"delta":{"content":"a"}}],"timings":{"n":%d},"audio":{"x":1}}'
+    for number in (1, 2):
+        decoder.feed(SseEvent("", chunk % number))
+    assert decoder.allowed == {"timings": {"n": 2}}
+    assert decoder.dropped == {"audio": 2}
+
+
+def test_allowed_fields_of_a_whole_answer() -> None:
+    decoder = ChatDecoder(ThinkStart.NATIVE, allow=frozenset({"timings"}))
+    decoder.feed_whole(b'{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}],"timings":3}')
+    assert decoder.allowed == {"timings": 3}

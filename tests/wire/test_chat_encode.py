@@ -206,3 +206,15 @@ def test_what_is_encoded_is_read_back(texts: list[SendText], arguments: str, cal
     assert decoded.done
     assert set(decoded.dropped) <= {"other"}  # the `guard` object
     assert all(line.startswith("data: ") or not line for line in stream.decode().splitlines())
+
+
+def test_allowed_fields_leave_with_the_finish_and_replace_nothing() -> None:
+    encoder = ChatEncoder("i", "m", 1)
+    encoder.extra = {"timings": {"n": 1}, "id": "not ours", "guard": {"v": 9}}
+    chunks = [
+        json.loads(line[6:]) for line in encoder.encode([OpenChoice(0), FinishChoice(0, "stop")]).split(b"\n\n") if line
+    ]
+    assert "timings" not in chunks[0]
+    assert chunks[1]["timings"] == {"n": 1}
+    assert chunks[1]["id"] == "i"
+    assert "guard" not in chunks[1]

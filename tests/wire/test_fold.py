@@ -154,3 +154,12 @@ def test_what_is_folded_is_read_back(texts: list[tuple[Lane, str]]) -> None:
     assert {event.lane: event.text for event in events if isinstance(event, TextReceived)} == {
         lane: "".join(text for other, text in texts if other == lane) for lane, _ in texts
     }
+
+
+def test_allowed_fields_stand_beside_the_answer_and_replace_nothing() -> None:
+    fold = Fold("i", "m", 1)
+    fold.extra = {"timings": 1, "choices": "not ours"}
+    fold.take([FinishChoice(0, "stop"), EndStream()])
+    response = json.loads(fold.body())
+    assert response["timings"] == 1
+    assert len(response["choices"]) == 1
