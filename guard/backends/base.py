@@ -48,6 +48,8 @@ class ModelStream:
     events: AsyncIterator[Sequence[Event]]
     dropped: Counter[str] = field(default_factory=Counter)
     """Fields of upstream's events that are not forwarded, by name (known names, else `other`)."""
+    allowed: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of upstream's events that an operator lets through unreviewed, as they last came."""
     reasoning_field: str = ""
     """How upstream spells reasoning, once it has: `reasoning` or `reasoning_content`."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -74,6 +74,7 @@ class HttpBackend:
         api_key: str | None = None,
         auth: Literal["replace", "pass_through"] = "replace",
         start: Callable[[str], ThinkStart] = start_state,
+        allow: Set[str] = frozenset(),
         connect_timeout: float = 5.0,
         answer_timeout: float = 120.0,
         max_line: int = 1 << 20,
@@ -87,6 +88,7 @@ class HttpBackend:
         self._api_key = api_key
         self._auth = auth
         self._start = start
+        self._allow = allow
         self._caps = {"max_line": max_line, "max_event": max_event, "max_total": max_total}
         self._answer_timeout = answer_timeout
         self._open: set[asyncio.Timeout] = set()
@@ -103,8 +105,12 @@ class HttpBackend:
                 raise upstream_refusal(200, await self._read(response, MAX_ERROR_BODY, strict=False), kind)
             choices = int(request.body.get("n") or 1)
             start = self._start(request.model)
-            decoder = ChatDecoder(start, choices) if request.route == "chat" else CompletionsDecoder(choices=choices)
-            model = ModelStream(self.name, _nothing(), decoder.dropped)
+            decoder = (
+                ChatDecoder(start, choices, self._allow)
+                if request.route == "chat"
+                else CompletionsDecoder(choices=choices, allow=self._allow)
+            )
+            model = ModelStream(self.name, _nothing(), decoder.dropped, decoder.allowed)
             read = self._whole if kind == "application/json" else self._events
             async with contextlib.aclosing(read(response, decoder, model)) as events:
                 model.events = events

@@ -95,6 +95,7 @@ def _http(settings: Settings, upstream: Upstream) -> HttpBackend:
         api_key=upstream.api_key.get_secret_value() if upstream.api_key else None,
         auth=upstream.auth,
         start=_starts(upstream),
+        allow=frozenset(settings.allow_response_fields),
         connect_timeout=upstream.timeouts.connect,
         max_line=int(limits.sse_line_bytes),
         max_event=int(limits.sse_event_bytes),

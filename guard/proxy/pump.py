@@ -156,7 +156,7 @@ class Pump:
             self.summary.backend = model.backend
             self.summary.dropped = model.dropped
             self._heard = self._loop.time()
-            await self._sink.begin(model.backend)
+            await self._sink.begin(model.backend, model.allowed)
             last: Event = UpstreamEnded()
             try:
                 async for events in model.events:

@@ -6,7 +6,8 @@ pump --begin--> head is sent --carry_out*--> text leaves --> finished
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 from starlette.types import Send
 
@@ -18,6 +19,7 @@ from guard.wire.fold import Fold
 from guard.wire.sse import KEEP_ALIVE
 
 Headers = Mapping[str, str]
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Sink(Protocol):
@@ -25,8 +27,8 @@ class Sink(Protocol):
 
     begun: bool
 
-    async def begin(self, backend: str) -> None:
-        """Upstream has accepted: `backend` answers."""
+    async def begin(self, backend: str, allowed: Mapping[str, Any] = NOTHING) -> None:
+        """Upstream has accepted: `backend` answers. `allowed` are the fields an operator lets through; it may grow."""
         ...
 
     async def carry_out(self, commands: Sequence[Command], reasoning_field: str) -> None:
@@ -59,7 +61,8 @@ class EventStream:
         self._told = told
         self._reasoning_field = reasoning_field
 
-    async def begin(self, backend: str) -> None:
+    async def begin(self, backend: str, allowed: Mapping[str, Any] = NOTHING) -> None:
+        self._encoder.extra = allowed
         headers = dict(self._headers)
         if backend:
             self._told["backend"] = backend
@@ -107,7 +110,8 @@ class Folded:
         self._told = told
         self._reasoning_field = reasoning_field
 
-    async def begin(self, backend: str) -> None:
+    async def begin(self, backend: str, allowed: Mapping[str, Any] = NOTHING) -> None:
+        self._fold.extra = allowed
         self.backend = backend
         if backend:
             self._told["backend"] = backend
