@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors._grid import GridTail
+from detectors._grid import Grid, GridTail
 
 TEXT = "".join(chr(0x61 + index * 7 % 26) for index in range(3_000))
 
@@ -39,3 +39,22 @@ def test_nothing_is_seen_before_the_first_step() -> None:
     assert list(tail.grow("")) == []
     assert list(tail.grow("0")) == [10]
     assert tail.text == "1234567890"
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 17, 1_000])
+@pytest.mark.parametrize("start", [0, 5, 16])
+def test_pieces_end_at_multiples_of_step(size: int, start: int) -> None:
+    grid = Grid(16, start)
+    pieces: list[str] = []
+    for at in range(0, len(TEXT), size):
+        pieces += grid.cut(TEXT[at : at + size])
+    assert "".join(pieces) + grid.rest() == TEXT
+    assert grid.end == grid.fed == start + len(TEXT)
+    ends = [start + sum(map(len, pieces[: count + 1])) for count in range(len(pieces))]
+    assert ends == list(range(start // 16 * 16 + 16, start + len(TEXT) + 1, 16))
+
+
+def test_after_the_rest_the_grid_goes_on() -> None:
+    grid = Grid(4)
+    assert (list(grid.cut("ab")), grid.rest(), grid.end) == ([], "ab", 2)
+    assert (list(grid.cut("cdefghijk")), grid.end, grid.fed) == (["cd", "efgh"], 8, 11)

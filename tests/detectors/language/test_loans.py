@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+
+from detectors.language.loans import loan_length
+
+
+@pytest.mark.parametrize(
+    ("words", "length"),
+    [
+        ("it was a fait accompli", 2),
+        ("a certain je ne sais quoi", 4),
+        ("post hoc ergo propter hoc", 5),
+        ("and vice versa", 2),
+        ("versa", 0),
+        ("we know what to do", 0),
+    ],
+)
+def test_the_longest_phrase_at_the_end_counts(words: str, length: int) -> None:
+    assert loan_length(words.split()) == length
