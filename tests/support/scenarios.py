@@ -128,9 +128,10 @@ class Scenario:
 
 
 @st.composite
-def holds(draw: st.DrawFn, *, whole: bool) -> Hold:
+def holds(draw: st.DrawFn, *, whole: bool, ample: bool = False) -> Hold:
+    """`ample`: no text here reaches the limit of what is held whole."""
     step = draw(st.sampled_from((16, 16, 1, 2, 5, 64)))
-    limit = draw(st.sampled_from((100_000, 3_000) if whole else (300, 4_000, 20, 50, 300, 50)))
+    limit = draw(st.sampled_from((100_000, 100_000 if ample else 3_000) if whole else (300, 4_000, 20, 50, 300, 50)))
     return Hold(step=step, limit=max(step, limit), whole=whole)
 
 
@@ -172,7 +173,7 @@ def scenarios(draw: st.DrawFn, *, flags_only: bool = False, finished: bool = Fal
         holds={
             Channel.REASONING: draw(holds(whole=False)),
             Channel.CONTENT: draw(holds(whole=whole and not flags_only)),
-            Channel.TOOL: draw(holds(whole=True)),
+            Channel.TOOL: draw(holds(whole=True, ample=flags_only)),
         },
         lag=draw(st.sampled_from((400, 0, 0, 4, 40, 400))),
         actions=actions,
