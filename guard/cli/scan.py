@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import lzma
-import os
-import sys
-import tempfile
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter
 from pathlib import Path
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from guard.cli.jsonl import UNREADABLE, Line, follow, write_whole
+from guard.cli.parallel import map_batches
 
 if TYPE_CHECKING:
     from guard.policy import CompiledPolicy
 
-BATCH = 16
-"""Records per task: enough to make hand-over cheap, few enough to keep the bar moving."""
-
-Line = tuple[int, bytes]
 Done = tuple[list[bytes], list[str], list[tuple[str, list[str]]]]
 """Rows, problems, and per row its outcome and the rules that acted."""
 
@@ -51,8 +43,8 @@ def scan(
     rules: Counter[str] = Counter()
     problems: list[str] = []
     try:
-        with _writer(out) as write, _progress(file) as (lines, advance):
-            for rows, bad, told in _scan_all(lines, policy, workers or os.cpu_count() or 1):
+        with write_whole(out) as write, follow(file, "scanning") as (lines, advance):
+            for rows, bad, told in map_batches(lines, _scan_batch, prepare=_load, policy=policy, workers=workers):
                 for row in rows:
                     write.write(row + b"\n")
                 problems += bad
@@ -60,7 +52,7 @@ def scan(
                     outcomes[outcome] += 1
                     rules.update(acted)
                 advance(len(rows) + len(bad))
-    except (OSError, lzma.LZMAError, EOFError) as error:
+    except UNREADABLE as error:
         typer.echo(f"guard: {file if not isinstance(error, OSError) else error.filename or file}: {error}", err=True)
         raise typer.Exit(2) from None
     for problem in problems[:20]:
@@ -101,30 +93,6 @@ def _print(summary: dict[str, object], outcomes: Counter[str], rules: Counter[st
         console.print(f"Decisions are in {out}", highlight=False)
 
 
-def _scan_all(lines: Iterator[Line], policy: str, workers: int) -> Iterator[Done]:
-    """Results in the order of the records, with at most a few batches under way."""
-    batches = _batches(lines)
-    with ProcessPoolExecutor(workers, initializer=_load, initargs=(policy,)) as pool:
-        waiting: deque[Future[Done]] = deque()
-        for batch in batches:
-            waiting.append(pool.submit(_scan_batch, batch))
-            if len(waiting) > workers * 4:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    batch: list[Line] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def _load(policy: str) -> None:
     global _policy
     from guard.policy import load_policy
@@ -151,47 +119,3 @@ def _scan_batch(lines: list[Line]) -> Done:
         rows.append(msgspec.json.encode(result))
         told.append((result.outcome, sorted({action.rule for action in result.actions})))
     return rows, problems, told
-
-
-@contextlib.contextmanager
-def _writer(out: Path | None) -> Iterator[IO[bytes]]:
-    """The output file, which appears only when it is complete; or nowhere."""
-    if out is None:
-        with open(os.devnull, "wb") as nowhere:
-            yield nowhere
-        return
-    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
-        try:
-            yield file
-            file.flush()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, out)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-
-
-@contextlib.contextmanager
-def _progress(file: Path) -> Iterator[tuple[Iterator[Line], Callable[[int], None]]]:
-    """The numbered lines of the file, and a bar on standard error that follows them."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("scanning"), BarColumn(), TextColumn("{task.fields[records]} records"), TimeRemainingColumn())
-    with open(file, "rb") as raw, Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        task = progress.add_task("", total=os.stat(file).st_size, records=0)
-        seen = 0
-
-        def advance(records: int) -> None:
-            nonlocal seen
-            seen += records
-            progress.update(task, completed=raw.tell(), records=seen)
-
-        yield _lines(raw, file), advance
-
-
-def _lines(raw: IO[bytes], file: Path) -> Iterator[Line]:
-    with contextlib.nullcontext(raw) if file.suffix != ".xz" else lzma.LZMAFile(raw) as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield number, line

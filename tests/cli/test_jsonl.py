@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import pytest
+
+from guard.cli.jsonl import UNREADABLE, follow, read_lines, write_whole
+
+LINES = b'{"a": 1}\n\n   \n{"b": 2}\n'
+
+
+@pytest.mark.parametrize("name", ["plain.jsonl", "packed.jsonl.xz"])
+def test_lines_keep_their_numbers_and_blank_ones_are_skipped(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(lzma.compress(LINES) if name.endswith(".xz") else LINES)
+    expected = [(1, b'{"a": 1}\n'), (4, b'{"b": 2}\n')]
+    assert list(read_lines(file)) == expected
+    with follow(file, "reading") as (lines, advance):
+        assert list(lines) == expected
+        advance(2)
+
+
+def test_the_bar_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(LINES)
+    with follow(file, "weighing") as (lines, advance):
+        advance(len(list(lines)))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "weighing" in said.err
+    assert "2 records" in said.err
+
+
+@pytest.mark.parametrize("content", [b"no xz at all", lzma.compress(LINES)[:-8], None])
+def test_what_cannot_be_read_raises_what_is_promised(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "bad.jsonl.xz"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UNREADABLE):
+        list(read_lines(file))
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with write_whole(out) as file:
+        file.write(b"one\n")
+        assert not out.exists()
+    assert out.read_bytes() == b"one\n"
+
+
+def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_bytes(b"old\n")
+    with pytest.raises(RuntimeError), write_whole(out) as file:
+        file.write(b"new\n")
+        raise RuntimeError
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old\n"]
+
+
+def test_no_file_is_wanted() -> None:
+    with write_whole(None) as file:
+        file.write(b"gone\n")
