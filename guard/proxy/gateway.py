@@ -56,13 +56,18 @@ class Gateway:
         return uuid.uuid4().hex
 
     def admit(self, model: str) -> None:
-        """Raise `RequestError` if a new stream cannot be taken, or not for this model."""
+        """Raise `RequestError` if a new stream cannot be taken, or not for this model. Call `opened` before anything
+        else can run, so that no stream is overlooked."""
         if self.draining:
             raise RequestError("The guard is shutting down; try again.", status=503, code="shutting_down")
         if len(self.live) >= self.max_streams:
             raise RequestError(
                 f"All {self.max_streams} streams are in use; try again in a moment.", status=503, code="overloaded"
             )
+        self.check_model(model)
+
+    def check_model(self, model: str) -> None:
+        """Raise `RequestError` if models are configured and this is none of them."""
         if self.models and model and model not in self.models:
             known = ", ".join(self.models)
             message = f"The model `{model[:200]}` is not configured here; known are: {known}."

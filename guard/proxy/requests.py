@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -79,6 +79,9 @@ class ClientRequest:
         return {**self.body, "messages": [_with_texts(message, texts) for message in self.body["messages"]]}
 
 
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+
 class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
@@ -112,6 +115,11 @@ class _Chat(_Common, kw_only=True):
     messages: list[_Message]
 
 
+class _Embeddings(msgspec.Struct):
+    input: str | list[Any]
+    model: str | None = None
+
+
 class _Completion(_Common, kw_only=True):
     prompt: str | list[Any]
 
@@ -125,14 +133,7 @@ def parse_request(
     """
     removed = STRIPPED if strip else frozenset({"stream_options"})
     body = _decode(data)
-    for name in FORBIDDEN & body.keys():
-        raise RequestError(
-            f"`{name}` cannot be set by a client: the guard's configuration chooses upstream.", param=name
-        )
-    try:
-        known: _Common = msgspec.convert(body, type=_Chat if route == "chat" else _Completion)
-    except msgspec.ValidationError as error:
-        raise _explain(error) from error
+    known: _Common = _convert(body, _Chat if route == "chat" else _Completion)
     choices = 1 if known.n is None else known.n
     if not 1 <= choices <= max_choices:
         raise RequestError(f"`n` is {choices}; this server answers with 1 to {max_choices} choices.", param="n")
@@ -160,9 +161,21 @@ def parse_request(
     )
 
 
-def decode_object(data: bytes) -> dict[str, Any]:
-    """A JSON object, or a `RequestError` that says what came instead."""
-    return _decode(data)
+def parse_embeddings(data: bytes) -> tuple[dict[str, Any], str]:
+    """The body of an embeddings request, and its model's name. Raises `RequestError`."""
+    body = _decode(data)
+    return body, _convert(body, _Embeddings).model or ""
+
+
+def _convert(body: dict[str, Any], type: type[_Struct]) -> _Struct:
+    for name in sorted(FORBIDDEN & body.keys()):
+        raise RequestError(
+            f"`{name}` cannot be set by a client: the guard's configuration chooses upstream.", param=name
+        )
+    try:
+        return msgspec.convert(body, type=type)
+    except msgspec.ValidationError as error:
+        raise _explain(error) from error
 
 
 def _decode(data: bytes) -> dict[str, Any]:

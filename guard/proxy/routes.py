@@ -8,7 +8,9 @@ GET  /v1/models, /v1/models/{id}              names only
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -18,11 +20,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from guard.backends.base import ModelRequest
-from guard.events import FailStream
-from guard.proxy.errors import error_response
+from guard.engine.stream import DEADLINE_MESSAGES
+from guard.events import Deadline, FailStream
+from guard.proxy.errors import error_response, failure
 from guard.proxy.gateway import Gateway, log
 from guard.proxy.pump import Pump
-from guard.proxy.requests import ClientRequest, decode_object, parse_request
+from guard.proxy.requests import ClientRequest, parse_embeddings, parse_request
 from guard.proxy.sink import EventStream, Folded, Sink
 from guard.wire.chat_encode import ChatEncoder
 from guard.wire.completions import CompletionsEncoder
@@ -78,20 +81,15 @@ class Generate:
         gateway = self._gateway
         http = Request(scope, receive)
         request_id = gateway.request_id()
-        model = ""
         try:
             body = await read_body(http, gateway.max_body)
             request = parse_request(self._route, body, max_choices=gateway.max_choices, strip=gateway.strip)
-            model = request.model
-            gateway.admit(model)
         except ClientDisconnect:
             return
         except RequestError as error:
-            gateway.metrics.request_refused(error.code, self._route, model)
+            gateway.metrics.request_refused(error.code, self._route)
             await error_response(error, gateway.headers(request_id))(scope, receive, send)
             return
-        if request.stripped:
-            gateway.metrics.fields_dropped(request.stripped, "request")
         stream = asyncio.create_task(self._answer(request, http, request_id, scope, receive, send))
         gone = asyncio.create_task(_disconnected(receive))
         try:
@@ -109,6 +107,14 @@ class Generate:
     ) -> None:
         gateway = self._gateway
         headers = gateway.headers(request_id)
+        try:
+            gateway.admit(request.model)  # nothing is awaited from here to `opened`: what is admitted is counted
+        except RequestError as error:
+            gateway.metrics.request_refused(error.code, self._route, request.model)
+            await error_response(error, headers)(scope, receive, send)
+            return
+        if request.stripped:
+            gateway.metrics.fields_dropped(request.stripped, "request")
         told = gateway.told(request_id)
         sink = self._sink(request, request_id, told, headers, send)
         guard, slow, watches_prompt = gateway.review(request)
@@ -138,7 +144,9 @@ class Generate:
             if parts is not None:
                 pump.send_upstream(request.with_parts(parts))
                 await pump.run()
-            if isinstance(sink, EventStream):
+            if pump.stalled:
+                pass  # an answer that is left unfinished makes the server hang up
+            elif isinstance(sink, EventStream):
                 await sink.finish()
             else:
                 await _send_folded(sink, headers, scope, receive, send)
@@ -200,11 +208,13 @@ class Embeddings:
         backend = getattr(gateway.backend, "first", gateway.backend)
         response: Response
         try:
-            body = decode_object(await read_body(http, gateway.max_body))
+            body, model = parse_embeddings(await read_body(http, gateway.max_body))
+            gateway.check_model(model)
             if not isinstance(backend, _Embeds):
                 raise RequestError(f"The backend `{backend.name}` has no embeddings.", status=404, code="not_supported")
             authorization = http.headers.get("authorization") if gateway.pass_through else None
-            answer = await backend.embeddings(body, authorization, request_id)
+            async with _in_time(gateway):
+                answer = await backend.embeddings(body, authorization, request_id)
             response = Response(answer, media_type="application/json", headers=headers)
         except ClientDisconnect:
             return
@@ -225,7 +235,8 @@ class Models:
         wanted = scope.get("path_params", {}).get("model")
         response: Response
         try:
-            names = gateway.models or await gateway.backend.models()
+            async with _in_time(gateway):
+                names = gateway.models or await gateway.backend.models()
             if wanted is not None and wanted not in names:
                 raise RequestError(
                     f"The model `{wanted[:200]}` does not exist here; GET /v1/models lists those that do.",
@@ -262,6 +273,17 @@ class NotGuarded:
         gateway.metrics.request_refused("not_guarded")
         error = RequestError(message, status=404, code="not_guarded")
         await error_response(error, gateway.headers(gateway.request_id()))(scope, receive, send)
+
+
+@contextlib.asynccontextmanager
+async def _in_time(gateway: Gateway) -> AsyncIterator[None]:
+    """Raise `UpstreamError` for a backend that does not answer within the time it has for a first byte."""
+    try:
+        async with asyncio.timeout(gateway.clocks.first_byte):
+            yield
+    except TimeoutError as error:
+        late = FailStream(f"deadline_{Deadline.FIRST_BYTE}", DEADLINE_MESSAGES[Deadline.FIRST_BYTE])
+        raise failure(late) from error
 
 
 async def _disconnected(receive: Receive) -> None:

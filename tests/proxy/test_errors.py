@@ -33,7 +33,7 @@ def test_errors_become_what_openai_clients_read(
     response = error_response(error, {"x-guard-policy": "house@v1"})
     assert response.status_code == status
     param = error.param if isinstance(error, RequestError) else None
-    assert json.loads(response.body) == {"error": {"message": "m", "type": type, "param": param, "code": "c"}}
+    assert json.loads(bytes(response.body)) == {"error": {"message": "m", "type": type, "param": param, "code": "c"}}
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-guard-policy"] == "house@v1"
     assert response.headers.get("retry-after") == retry_after

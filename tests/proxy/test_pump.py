@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +36,7 @@ from guard.events import (
 )
 from guard.observe.metrics import Metrics
 from guard.proxy.pump import Clocks, Pump
+from guard.proxy.sink import NOTHING
 from guard.wire.errors import RequestError
 from guard.wire.record import RecordedEvent
 from tests.support.engine import Custom, Words, hit, plan_of, said
@@ -66,7 +67,7 @@ class Client:
     streams: bool = True
     taken: Callable[[Sequence[Command]], None] = lambda _commands: None
 
-    async def begin(self, backend: str) -> None:
+    async def begin(self, backend: str, allowed: Mapping[str, Any] = NOTHING) -> None:
         self.begun = self.streams
         self.starts.append(backend)
 

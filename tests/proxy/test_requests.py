@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from guard.proxy.requests import FORBIDDEN, MAX_DEPTH, STRIPPED, ClientRequest, decode_object, parse_request
+from guard.proxy.requests import FORBIDDEN, MAX_DEPTH, STRIPPED, ClientRequest, parse_embeddings, parse_request
 from guard.wire.errors import RequestError
 
 USER = [{"role": "user", "content": "Hi"}]
@@ -53,7 +53,7 @@ def test_what_is_no_json_object_is_refused_in_a_sentence(body: bytes, says: str)
     assert caught.value.message.endswith(".")
     assert caught.value.status == 400
     with pytest.raises(RequestError, match=says):
-        decode_object(body)
+        parse_embeddings(body)
 
 
 BAD_CHATS: list[tuple[dict[str, object], str]] = [
@@ -222,3 +222,25 @@ def test_as_many_choices_as_configured() -> None:
     assert parse(chat(n=9), max_choices=9).choices == 9
     with pytest.raises(RequestError, match="1 to 2 choices"):
         parse(chat(n=3), max_choices=2)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": "x", "model": 5}, "model"),
+        ({"input": "x", "api_base": "http://elsewhere"}, "api_base"),
+    ],
+)
+def test_a_wrong_field_of_an_embeddings_request_is_named(body: dict[str, object], param: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_embeddings(json.dumps(body).encode())
+    assert caught.value.param == param
+    assert f"`{param}`" in caught.value.message
+
+
+@pytest.mark.parametrize("given", ["x", ["x", "y"], [1, 2], [[1], [2]]])
+def test_an_embeddings_request_goes_on_as_it_is(given: object) -> None:
+    body = {"model": "m", "input": given, "dimensions": 64}
+    assert parse_embeddings(json.dumps(body).encode()) == (body, "m")

@@ -50,10 +50,10 @@ def stream_of(wire: Wire, reasoning_field: str = "", **headers: str) -> tuple[Ev
 async def test_the_head_is_sent_once_and_says_who_answers() -> None:
     wire = Wire()
     sink, told = stream_of(wire, **{"x-guard-policy": "h\u00e4user@1"})
-    assert not sink.begun
+    before = sink.begun
     await sink.begin("upstream")
     await sink.begin("upstream")
-    assert sink.begun
+    assert (before, sink.begun) == (False, True)
     assert wire.headers == {
         b"content-type": b"text/event-stream; charset=utf-8",
         b"cache-control": b"no-cache, no-transform",
