@@ -85,9 +85,13 @@ def measure(
         stack.enter_context(running(command, folder, upstream, other_core))
         servers = []
         for name in contestants:
-            port = free_port()
-            command = nginx(folder, port, upstream) if name == "nginx" else guard(port, upstream, policy)
-            servers.append(Server(name, stack.enter_context(running(command, folder, port, proxy_core)), port))
+            port, admin_port = free_port(), free_port()
+            if name == "nginx":
+                command, ready = nginx(folder, port, upstream), ""
+            else:
+                command, ready = guard(port, admin_port, upstream, policy), f"http://127.0.0.1:{admin_port}/readyz"
+            pid = stack.enter_context(running(command, folder, port, proxy_core, ready))
+            servers.append(Server(name, pid, port))
         _say(f"warming up, then {repetitions} times {' and '.join(contestants)}, {load.seconds:.0f} s each")
         for server in servers:
             repetition(server, load, other_core)
@@ -106,6 +110,8 @@ def repetition(server: Server, load: Load, core: set[int]) -> float:
     before = nanoseconds(server.pid)
     said = _client(server.port, load, core).communicate()[0]
     spent = nanoseconds(server.pid) - before
+    if not said:
+        raise RunFailed(f"{server.name}: the client could not talk to it; what it said is above")
     check(json.loads(said), load, server.name)
     return spent / load.events / 1000
 

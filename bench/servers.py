@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
+from urllib.request import ProxyHandler, build_opener
 
 NGINX = """\
 daemon off;
@@ -59,8 +60,9 @@ def cores() -> tuple[set[int], set[int]]:
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, port: int, core: set[int]) -> Iterator[int]:
-    """Run `command` on `core` until the block is left; yields its process id once `port` accepts connections."""
+def running(command: Sequence[str], folder: Path, port: int, core: set[int], ready: str = "") -> Iterator[int]:
+    """Run `command` on `core` until the block is left; yields its process id once `port` accepts connections, or the
+    URL `ready` answers 200. Raises `CannotStart`."""
     name = Path(command[0]).name if "-m" not in command else command[command.index("-m") + 1]
     log = folder / f"{name}-{port}.log"
     with log.open("wb") as output:
@@ -73,7 +75,7 @@ def running(command: Sequence[str], folder: Path, port: int, core: set[int]) -> 
             preexec_fn=lambda: os.sched_setaffinity(0, core),
         )
     try:
-        _wait_for(process, port, name, log)
+        _wait_for(process, port, ready, name, log)
         yield process.pid
     finally:
         process.terminate()
@@ -89,18 +91,30 @@ def _environment() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("GUARD_")}
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int, name: str, log: Path) -> None:
+def _wait_for(process: subprocess.Popen[bytes], port: int, ready: str, name: str, log: Path) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if _answers(ready) if ready else _listens(port):
+            return
         time.sleep(0.05)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    how = f"ended with code {process.returncode}" if process.poll() is not None else "did not listen within 30 s"
+    how = f"ended with code {process.returncode}" if process.poll() is not None else "was not ready within 30 s"
     raise CannotStart(f"{name} {how}. It said:\n{tail}")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
 
 
 def nginx(folder: Path, port: int, upstream: int) -> list[str]:
@@ -114,12 +128,12 @@ def nginx(folder: Path, port: int, upstream: int) -> list[str]:
     return [program, "-p", str(folder), "-e", "stderr", "-c", str(config)]
 
 
-def guard(port: int, upstream: int, policy: str) -> list[str]:
-    """The command of the guard's proxy."""
+def guard(port: int, admin_port: int, upstream: int, policy: str) -> list[str]:
+    """The command of the guard's proxy; it is ready when `/readyz` on its admin port says so."""
     return [
         str(Path(sys.executable).with_name("guard")),
         "serve",
         *("--upstream", f"http://127.0.0.1:{upstream}", "--no-fallback"),
-        *("--port", str(port), "--admin-port", str(free_port())),
+        *("--port", str(port), "--admin-port", str(admin_port)),
         *("--policy", policy),
     ]

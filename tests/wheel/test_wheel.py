@@ -50,7 +50,9 @@ def python(installed: Path, code: str) -> str:
 def test_it_holds_the_packages_the_policies_and_the_licence_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"guard", "detectors", "qwq_guard"}
-    assert sorted(Path(name).stem for name in names if name.startswith("guard/_policies/")) == POLICIES
+    policies = [Path(name) for name in names if name.startswith("guard/_policies/")]
+    assert sorted(file.stem for file in policies if file.suffix == ".yaml") == POLICIES
+    assert "guard/_policies/policy.schema.json" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {"guard/py.typed", "detectors/py.typed"} <= set(names)
     sources = {str(file.relative_to(ROOT)) for top in ("guard", "detectors") for file in (ROOT / top).rglob("*.py")}
