@@ -153,7 +153,8 @@ def test_every_bad_word_is_on_the_record_or_behind_a_cut(scenario: Scenario) -> 
                     split = True  # it was told to decide in the middle of a word
                 else:
                     assert (detector.name, start, end) in recorded
-    if isinstance(scenario.actions.get("mask"), Mask) and not split:
+    joins = Mask("") in scenario.actions.values()  # what stood on both sides of an empty mask may read as a bad word
+    if not split and not joins:
         assert not any(word in text for text in said(commands).values() for word in MASKED)
 
 
