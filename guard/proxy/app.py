@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from guard.backends.base import Backend
 from guard.engine.lane import HOLD_LIMIT_RULE
+from guard.events import Deadline
 from guard.observe.metrics import Known, Metrics
 from guard.policy import CompiledPolicy, load_policy
 from guard.policy.compile import ON_ERROR
@@ -19,6 +20,7 @@ from guard.proxy.requests import FORBIDDEN, STRIPPED
 from guard.proxy.routes import guarded_routes
 from guard.settings import Settings
 from guard.wire.chunks import COUNTED
+from guard.wire.failures import SENTENCES
 
 REFUSALS = (
     "body_too_large",
@@ -32,18 +34,14 @@ REFUSALS = (
     "shutting_down",
 )
 UPSTREAM_CODES = (
+    *SENTENCES,
+    *(f"deadline_{kind}" for kind in Deadline),
     "breaker_open",
-    "context_length_exceeded",
-    "deadline_between_events",
-    "deadline_detector",
-    "deadline_first_byte",
-    "deadline_shutdown",
-    "deadline_total",
+    "generation_failed",
     "internal_error",
+    "model_unavailable",
     "queue_full",
-    "rate_limit",
-    "server_error",
-    "upstream_aborted",
+    "shut_down",
     "upstream_empty",
     "upstream_encoding",
     "upstream_error",

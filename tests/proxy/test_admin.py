@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from guard.proxy.admin import create_admin
+from guard.proxy.app import create_app
+from guard.proxy.gateway import Gateway
+from tests.support.proxy import CHAT, ask, gateway_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def get(gateway: Gateway, path: str, **headers: str) -> httpx.Response:
+    transport = httpx.ASGITransport(create_admin(gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+        return await client.get(path, headers=headers)
+
+
+async def test_the_process_is_alive_whatever_else() -> None:
+    gateway = gateway_of(ready=lambda: False)
+    gateway.draining = True
+    answer = await get(gateway, "/healthz")
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    ("draining", "ready", "status", "reason"),
+    [
+        (False, True, 200, None),
+        (False, False, 503, "the model is being loaded"),
+        (True, True, 503, "draining"),
+        (True, False, 503, "draining"),
+    ],
+)
+async def test_readiness_says_why_not(draining: bool, ready: bool, status: int, reason: str | None) -> None:
+    gateway = gateway_of(ready=lambda: ready)
+    gateway.draining = draining
+    answer = await get(gateway, "/readyz")
+    assert answer.status_code == status
+    assert answer.json() == {
+        "ready": status == 200,
+        "reason": reason,
+        "policy": "house",
+        "policy_version": "v1",
+        "streams": 0,
+    }
+
+
+@pytest.mark.parametrize("accept", ["", "text/plain", "application/openmetrics-text; version=1.0.0"])
+async def test_metrics_are_what_prometheus_reads(accept: str) -> None:
+    gateway = gateway_of()
+    transport = httpx.ASGITransport(create_app(gateway=gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://guard") as client:
+        assert (await client.post(CHAT, json=ask())).status_code == 200
+    answer = await get(gateway, "/metrics", accept=accept)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith(accept.partition(";")[0] or "text/plain")
+    assert 'guard_requests_total{model="other",outcome="passed",route="chat"} 1.0' in answer.text
+    assert "guard_streams_active 0.0" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc", "/v1/models", CHAT])
+async def test_there_is_nothing_else(path: str) -> None:
+    assert (await get(gateway_of(), path)).status_code == 404
