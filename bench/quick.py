@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -137,6 +138,7 @@ def profile_one(server: Server, load: Load, folder: Path, core: set[int]) -> Non
     raw = folder / "profile.txt"
     command = [program, "record", "--pid", str(server.pid), "--format", "raw", "--output", str(raw)]
     client = _client(server.port, load, core)
+    time.sleep(1)  # the streams are open by now: what is looked for is the cost of events
     seconds = str(max(1, int(load.seconds) - 1))
     done = subprocess.run(
         [*command, "--rate", "500", "--duration", seconds], capture_output=True, text=True, check=False
@@ -150,17 +152,23 @@ def profile_one(server: Server, load: Load, folder: Path, core: set[int]) -> Non
 
 
 def shares(raw: str, most: int = 25) -> list[str]:
-    """Lines such as `12.5 %  guard/engine/lane.py feed` from py-spy's raw format, by package and then by function. What
-    asyncio and uvloop do, down to the kernel's part of reading and writing, shows as `Runner.run`."""
+    """Lines such as `12.5 %  guard/engine/lane.py feed` from py-spy's raw format, by package and then by function.
+
+    Samples within the event loop itself are left out: they are system calls and, above all, waiting that py-spy takes
+    for work.
+    """
     by_place: Counter[str] = Counter()
     by_package: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
         function, _, file = stack.rpartition(";")[2].rpartition(":")[0].partition(" (")
+        if function.endswith("Runner.run"):
+            continue
         by_place[f"{file} {function}"] += int(count)
-        by_package[f"{file.partition('/')[0]} in all"] += int(count)
+        parts = file.split("/")
+        by_package["/".join(parts[:2] if parts[0] == "guard" else parts[:1])] += int(count)
     total = sum(by_place.values()) or 1
-    rows = [*by_package.most_common(8), *by_place.most_common(most)]
+    rows = [*by_package.most_common(16), *by_place.most_common(most)]
     return [f"{100 * count / total:5.1f} %  {place}" for place, count in rows]
 
 
