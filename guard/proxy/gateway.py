@@ -50,7 +50,8 @@ class Gateway:
     ready: Callable[[], bool] = lambda: True
     draining: bool = False
     live: set[Pump] = field(default_factory=set)
-    _idle: asyncio.Event | None = None
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing is left to wait for in a drain."""
 
     def request_id(self) -> str:
         return uuid.uuid4().hex
@@ -116,8 +117,12 @@ class Gateway:
 
     def gone(self, pump: Pump) -> None:
         self.live.discard(pump)
-        if not self.live and self._idle is not None:
+        if not self.live:
             self._idle.set()
+
+    def hurry(self) -> None:
+        """Whoever waits for the drain does not want to: end the open streams now."""
+        self._idle.set()
 
     async def drain(self, grace: float, flush: float = FLUSH_SECONDS) -> None:
         """Refuse new streams, wait up to `grace` seconds for open ones, then end each with its terminal event and wait
@@ -129,8 +134,8 @@ class Gateway:
         await self._wait_idle(flush)
 
     async def _wait_idle(self, seconds: float) -> None:
+        self._idle.clear()
         if self.live:
-            self._idle = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._idle.wait()

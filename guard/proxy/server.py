@@ -1,13 +1,14 @@
 """Two HTTP servers in one process, public and admin, and how they end.
 
 listening --SIGTERM--> draining (readiness 503, new streams 503, open ones go on) --> terminal events --> stopped
-                                                        second signal: at once
+                                      '-----------second signal: no longer-----------'
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -32,10 +33,17 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.listen(2048)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         sock.close()
-        reason = "is in use by another program" if error.errno == 98 else (error.strerror or str(error)).lower()
-        raise PortError(f"{host}:{port} {reason}; choose another with {option}") from error
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
+            says = f"is in use by another program; choose another with {option}"
+        elif number == errno.EACCES:
+            says = f"needs rights that this process does not have; choose one above 1023 with {option}"
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
+            says = f"cannot be listened on: {reason.lower()}; give an address of this machine"
+        raise PortError(f"{host}:{port} {says}") from error
     sock.setblocking(False)
     return sock
 
@@ -46,7 +54,7 @@ async def serve(
     """Serve both apps until SIGTERM or SIGINT, then drain. `started` is called once requests are answered."""
     servers = (_server(create_app(gateway=gateway), "on"), _server(create_admin(gateway), "off"))
     stop = asyncio.Event()
-    _on_signals(stop, servers)
+    _on_signals(stop, gateway)
     tasks = [
         asyncio.create_task(server.serve(sockets=[sock])) for server, sock in zip(servers, (public, admin), strict=True)
     ]
@@ -105,13 +113,12 @@ def _server(app: ASGIApp, lifespan: str) -> _Server:
     return _Server(config)
 
 
-def _on_signals(stop: asyncio.Event, servers: tuple[_Server, ...]) -> None:
-    def stop_now() -> None:
+def _on_signals(stop: asyncio.Event, gateway: Gateway) -> None:
+    def signalled() -> None:
         if stop.is_set():
-            for server in servers:
-                server.should_exit = server.force_exit = True
+            gateway.hurry()
         stop.set()
 
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop_now)
+        loop.add_signal_handler(name, signalled)

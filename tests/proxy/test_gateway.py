@@ -101,6 +101,18 @@ async def test_a_drain_ends_every_stream_with_its_terminal_event() -> None:
     assert backend.closed == 21
 
 
+async def test_a_drain_can_be_hurried() -> None:
+    gateway = gateway_of(scripted(*waiting()))
+    async with client_of(gateway) as client:
+        task = asyncio.create_task(client.post(CHAT, json=ask(stream=True)))
+        await until(lambda: len(gateway.live) == 1)
+        draining = asyncio.create_task(gateway.drain(3_600))
+        await until(lambda: gateway.draining)
+        gateway.hurry()
+        assert read_stream((await asyncio.wait_for(task, 10)).content)[-1]["error"]["code"] == "deadline_shutdown"
+        await draining
+
+
 async def test_a_drain_of_nothing_is_at_once() -> None:
     gateway = gateway_of()
     await asyncio.wait_for(gateway.drain(3_600), 10)
