@@ -47,14 +47,12 @@ def not_answered(error: Exception, name: str, base: str) -> UpstreamError:
             message = f"`{name}` did not accept a connection at {base} in time."
             return UpstreamError(message, code="upstream_timeout", status=504)
         case aiohttp.ClientSSLError():
-            message = (
-                f"`{name}` cannot be reached at {base}: TLS failed. Does it speak https with a valid certificate?"
-            )
+            message = f"`{name}` cannot be reached at {base}: TLS failed. Does it speak https with a valid certificate?"
             return UpstreamError(message, code="upstream_unreachable")
         case aiohttp.ClientConnectorError() | httpx.ConnectError():
             message = f"`{name}` cannot be reached at {base}. Is it running?"
             return UpstreamError(message, code="upstream_unreachable")
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             return unreadable("it is not HTTP, or broken HTTP")
         case _:
             return UpstreamError(f"`{name}` hung up without an answer.", code="upstream_reset")
