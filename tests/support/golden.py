@@ -123,13 +123,18 @@ class Seen:
                     self.choice(index).finish = reason
                     self.choice(index).told = told(intervention._asdict()) if intervention else ""
                 case RecordDecision():
-                    self.records.append(record_line(command))
+                    self.record(command)
                 case FailStream(code):
                     self.error = code
                 case CancelUpstream():
                     self.upstream = "cancelled"
                 case _:
                     pass
+
+    def record(self, record: RecordDecision) -> None:
+        """Take in a decision of one of the policy's rules. A detector may learn to find more than they speak of."""
+        if record.decision.rule:
+            self.records.append(record_line(record))
 
     def by_client(self) -> Seen:
         """Without what no client can tell: a notice is content."""

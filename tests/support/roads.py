@@ -22,7 +22,7 @@ from guard.proxy.app import create_app
 from guard.proxy.pump import Pump
 from guard.settings import Settings
 from tests.support.engine import play
-from tests.support.golden import Case, ChoiceSeen, Seen, record_line, told
+from tests.support.golden import Case, ChoiceSeen, Seen, told
 
 REASONING, CONTENT = Lane(0, Channel.REASONING), Lane(0, Channel.CONTENT)
 
@@ -62,7 +62,9 @@ def proxy_road(case: Case, monkeypatch: pytest.MonkeyPatch) -> Seen:
     note = Pump._note
 
     def noting(pump: Pump, commands: list[Command]) -> None:
-        seen.records += [record_line(command) for command in commands if isinstance(command, RecordDecision)]
+        for command in commands:
+            if isinstance(command, RecordDecision):
+                seen.record(command)
         note(pump, commands)
 
     monkeypatch.setattr(Pump, "_note", noting)
@@ -140,4 +142,7 @@ def hook_road(case: Case, _monkeypatch: pytest.MonkeyPatch) -> Seen:
         finish=hook.finish_reason,
         told=told(intervention._asdict()) if intervention else "",
     )
-    return Seen(choices={0: choice}, records=[record_line(record) for record in hook.decisions])
+    seen = Seen(choices={0: choice})
+    for record in hook.decisions:
+        seen.record(record)
+    return seen
