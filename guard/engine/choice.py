@@ -15,7 +15,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Final
 
-from guard.contract import REFUSAL, Channel, Context, Lane
+from guard.contract import Channel, Context, Lane
 from guard.engine.lane import Ending, LaneReview
 from guard.engine.plan import Plan
 from guard.events import (
@@ -270,8 +270,3 @@ def without_repair(command: Command) -> Command:
     if isinstance(command, RecordDecision) and isinstance(command.decision.action, Repair):
         return replace(command, decision=Decision(command.decision.rule, command.decision.action.otherwise))
     return command
-
-
-def is_refusal(lane: Lane) -> bool:
-    """A refusal is content in a field of its own."""
-    return lane.channel is Channel.CONTENT and lane.tool == REFUSAL
