@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-COMMANDS: Final = ("serve", "scan", "check", "detectors")
+COMMANDS: Final = ("serve", "scan", "evaluate", "check", "detectors")
 """Commands in the order of `guard --help`, each the function of this name in `guard.cli.<name>`."""
 
 _HELP: Final = "QwQ Guard: reviews what a reasoning model writes, while it writes it."

@@ -22,16 +22,17 @@ def map_batches(
     lines: Iterator[Line],
     work: Callable[[list[Line]], Result],
     *,
-    prepare: Callable[[str], None],
-    policy: str,
+    prepare: Callable[..., None],
+    arguments: tuple[object, ...] = (),
     workers: int = 0,
 ) -> Iterator[Result]:
-    """`work` on batches of lines, in order. `prepare(policy)` runs once in every process; 0 `workers` is one per core.
+    """`work` on batches of lines, in order; 0 `workers` is one per core.
 
-    `work` and `prepare` are functions of a module, as they are sent to other processes; what they raise is raised here.
+    `prepare(*arguments)` runs first in every process. Both are functions of a module, as they are sent to other
+    processes; what they raise is raised here.
     """
     count = workers or os.cpu_count() or 1
-    with ProcessPoolExecutor(count, initializer=prepare, initargs=(policy,)) as pool:
+    with ProcessPoolExecutor(count, initializer=prepare, initargs=arguments) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for batch in batches(lines):

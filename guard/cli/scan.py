@@ -44,7 +44,7 @@ def scan(
     problems: list[str] = []
     try:
         with write_whole(out) as write, follow(file, "scanning") as (lines, advance):
-            for rows, bad, told in map_batches(lines, _scan_batch, prepare=_load, policy=policy, workers=workers):
+            for rows, bad, told in map_batches(lines, _scan_batch, prepare=_load, arguments=(policy,), workers=workers):
                 for row in rows:
                     write.write(row + b"\n")
                 problems += bad

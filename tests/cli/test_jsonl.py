@@ -49,12 +49,17 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     assert out.read_bytes() == b"one\n"
 
 
+def write_and_fail(out: Path) -> None:
+    with write_whole(out) as file:
+        file.write(b"new\n")
+        raise RuntimeError
+
+
 def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_bytes(b"old\n")
-    with pytest.raises(RuntimeError), write_whole(out) as file:
-        file.write(b"new\n")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_and_fail(out)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old\n"]
 
 

@@ -36,7 +36,7 @@ def test_batches_hold_every_line_once(count: int) -> None:
 
 
 def test_results_come_in_the_order_of_the_lines_from_prepared_processes() -> None:
-    done = list(map_batches(some(40 * BATCH), describe, prepare=prepare, policy="house", workers=2))
+    done = list(map_batches(some(40 * BATCH), describe, prepare=prepare, arguments=("house",), workers=2))
     assert [number for _, _, numbers in done for number in numbers] == list(range(1, 40 * BATCH + 1))
     assert {policy for policy, _, _ in done} == {"house"}
     assert os.getpid() not in {process for _, process, _ in done}
@@ -44,4 +44,4 @@ def test_results_come_in_the_order_of_the_lines_from_prepared_processes() -> Non
 
 def test_an_error_in_the_work_is_raised_here() -> None:
     with pytest.raises(ValueError, match="will not do"):
-        list(map_batches(some(5), refuse, prepare=prepare, policy="", workers=1))
+        list(map_batches(some(5), refuse, prepare=prepare, arguments=("",), workers=1))
