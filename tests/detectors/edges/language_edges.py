@@ -20,6 +20,7 @@ _NAMES: Final = {
     "zh": ("zh", "Han"), "zh-Hant": ("zh", "Han"), "ja": ("ja", "Hiragana", "Katakana", "Kana", "Han"), "ko": ("ko", "Hangul"),
     "ru": ("ru", "Cyrillic"), "uk": ("uk", "Cyrillic"), "bg": ("bg", "Cyrillic"), "el": ("el", "Greek"),
     "ar": ("ar", "Arabic"), "fa": ("fa", "Arabic"), "he": ("he", "Hebrew"), "hi": ("hi", "Devanagari"), "th": ("th", "Thai"),
+    "nb": ("nb", "no", "Latin"),
 }  # fmt: skip
 """Language to the words by which a finding may name it: its code or, where the script tells it, the script."""
 

@@ -3,7 +3,8 @@
 Where a budget must be reported is counted by hand: the estimate promises one token to 3.3 characters of alphabetic
 text and 0.7 tokens to a Han, kana or Hangul character. A report may come two tokens early and two steps of the grid
 (32 code points) late. Scripts for which the estimate may be refined have wide ranges. The key of the budget per choice,
-`choice_tokens`, is the one name the description does not give.
+`choice_tokens`, is a name the description does not give; `tool_tokens` was put in afterwards, where the tables had the
+answer's budget for tools.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _PER_TOKEN: Final = {"ascii": 3.3, "han": 1 / 0.7}
 _KEY: Final = {
     Channel.REASONING: "reasoning_tokens",
     Channel.CONTENT: "content_tokens",
-    Channel.TOOL: "content_tokens",
+    Channel.TOOL: "tool_tokens",
 }
-"""Which budget a lane falls under. The default policy's rules have one for thinking and one for answers and tools."""
+"""Which budget a lane falls under."""
 
 
 def _fill(source: str, size: int) -> str:
@@ -110,14 +111,17 @@ LANES: Final = (
     LengthCase("answers have their own budget", _text("ascii", 400), None, None, "The tight one is for thinking.",
                {"reasoning_tokens": _TIGHT, "content_tokens": _WIDE}),
     LengthCase("tools go by the answer's budget", _text("ascii", 400), _at("ascii", 100), _at("ascii", 200),
-               "They leave as part of the answer.", {"reasoning_tokens": _WIDE, "content_tokens": _TIGHT}, Channel.TOOL),
+               "They leave as part of the answer.", {"reasoning_tokens": _WIDE, "content_tokens": _TIGHT},
+               Channel.TOOL),
     LengthCase("answer after long thinking", _text("ascii", 80), None, None, "What was thought is no part of the lane.",
                {"content_tokens": _TIGHT}, spent=5_000),
     LengthCase("long answer after long thinking", _text("ascii", 300), _at("ascii", 100), _at("ascii", 200),
                "The lane's own tokens count.", {"content_tokens": _TIGHT}, spent=5_000),
-    LengthCase("history counts", _text("ascii", 60), _at("ascii", 115), None, "A lane taken up again goes on where it was.",
+    LengthCase("history counts", _text("ascii", 60), _at("ascii", 115), None,
+               "A lane taken up again goes on where it was.",
                {"content_tokens": {"soft": 115, "hard": 400}}, history=_text("ascii", 100)),
-    LengthCase("history was past soft", _text("ascii", 60), None, _at("ascii", 150), "Reported before; only hard is new.",
+    LengthCase("history was past soft", _text("ascii", 60), None, _at("ascii", 150),
+               "Reported before; only hard is new.",
                {"content_tokens": {"soft": 50, "hard": 150}}, history=_text("ascii", 100)),
     LengthCase("history was past both", _text("ascii", 60), None, None, "Both were reported before.",
                {"content_tokens": {"soft": 20, "hard": 40}}, history=_text("ascii", 100)),

@@ -1,6 +1,7 @@
 """Ordinary text: what nobody should complain about, in thirty languages.
 
-`ENGLISH` is reasoning and answers of several kinds; `SPOKEN` holds for each language a question and an answer in it."""
+`ENGLISH` is reasoning and answers of several kinds; `SPOKEN` holds for each language a question and an answer in it.
+"""
 # ruff: noqa: E501 - Han and Thai count double
 
 from __future__ import annotations
@@ -278,4 +279,5 @@ SPOKEN: Final = {
         "távolságot.",
     ),
 }
-"""Language (ISO 639-1, `zh-Hant` for traditional Chinese) to a question and an answer in it."""
+"""Language (ISO 639-1, `zh-Hant` for traditional Chinese) to a question and an answer in it.
+"""
