@@ -8,8 +8,9 @@ import pytest
 
 from guard.backends.failover import FailoverBackend
 from guard.backends.http import HttpBackend
+from tests.support.answers import finished, refused, well_formed
 from tests.support.dialects import DONE, VLLM
-from tests.support.guarded import SHORT, finished, guarded, refused, well_formed
+from tests.support.guarded import SHORT, guarded
 from tests.support.proxy import nothing_policy, scripted
 from tests.support.upstream import HANG, RESET, Body, FakeUpstream, Forever, Pause, Reply, Until, json_reply, raw, reply
 

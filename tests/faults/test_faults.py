@@ -1,7 +1,7 @@
 """Whatever an upstream does to an answer, and whenever: the client gets a proper end, and nothing that is not true.
 
 Every fault is tried before the head, after it, after the role, inside an event, between events and after the finish;
-each of them streaming and not.
+each of them streaming and not. The two tables of faults make this file long.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 
+from tests.support.answers import finished, refused, well_formed
 from tests.support.dialects import DONE, VLLM, event
-from tests.support.guarded import SHORT, Guarded, finished, guarded, refused, well_formed
+from tests.support.guarded import SHORT, Guarded, guarded
 from tests.support.upstream import (
     CLOSE,
     HANG,

@@ -9,8 +9,9 @@ from typing import Final
 
 import pytest
 
+from tests.support.answers import finished, refused, well_formed
 from tests.support.dialects import DONE, VLLM, event
-from tests.support.guarded import finished, guarded, refused, request, well_formed
+from tests.support.guarded import guarded, request
 from tests.support.upstream import FakeUpstream, Forever, Pause, Until, reply
 
 pytestmark = pytest.mark.anyio

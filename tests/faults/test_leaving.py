@@ -13,9 +13,10 @@ from guard.backends.failover import FailoverBackend
 from guard.backends.http import HttpBackend
 from guard.contract import Channel, Report
 from guard.events import Cut
+from tests.support.answers import refused, well_formed
 from tests.support.dialects import DONE, VLLM
 from tests.support.engine import Custom, plan_of
-from tests.support.guarded import guarded, refused, request, well_formed
+from tests.support.guarded import guarded, request
 from tests.support.proxy import FixedPolicy, scripted
 from tests.support.upstream import HANG, FakeUpstream, Forever, Pause, Reply, raw, reply
 

@@ -7,7 +7,8 @@
     connection --request--> Received --steps of the reply--> bytes, pauses, RESET, CLOSE, HANG
          '---- always read, so that a client's leaving is seen in whatever state the reply is
 
-Replies are taken in turn, the last one again and again.
+Replies are taken in turn, the last one again and again. The words in which a reply is written and the server that plays
+it are one language, so they stay in one file, long as it is.
 """
 
 from __future__ import annotations
