@@ -66,7 +66,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def guard_command(
-    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run `guard` to its end."""
     return subprocess.run(
@@ -74,7 +74,7 @@ def guard_command(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=timeout,
         cwd=cwd,
         env=environment(**(env or {})),
     )
