@@ -48,20 +48,35 @@ def read_lines(file: Path) -> Iterator[Line]:
 
 @contextlib.contextmanager
 def write_whole(out: Path | None) -> Iterator[IO[bytes]]:
-    """A file to write to, which appears at `out` only when it is complete; `None` writes nowhere."""
-    if out is None:
-        with open(os.devnull, "wb") as nowhere:
-            yield nowhere
+    """A file to write to, which appears at `out` only when it is complete; `None` writes nowhere.
+
+    What is there and is no file (a pipe, a device) is written to as it is. Raises `OSError` that names `out`.
+    """
+    if out is None or (out.exists() and not out.is_file()):
+        with open(out or os.devnull, "wb") as stream:
+            yield stream
         return
-    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
+    out_file = out.resolve()
+    try:
+        file = tempfile.NamedTemporaryFile(dir=out_file.parent, prefix=f".{out_file.name}.", delete=False)  # noqa: SIM115
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(out)) from error
+    with file:
         try:
             yield file
             file.flush()
             os.chmod(file.name, 0o644)
-            os.replace(file.name, out)
+            os.replace(file.name, out_file)
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def unreadable(error: Exception, file: Path) -> str:
+    """What went wrong with a file, in a line; `file` is meant where the error names none."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or file}: {error.strerror}"
+    return f"{file}: {error}"
 
 
 def _lines(raw: IO[bytes], file: Path) -> Iterator[Line]:

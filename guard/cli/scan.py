@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guard.cli.jsonl import UNREADABLE, Line, follow, write_whole
+from guard.cli.jsonl import UNREADABLE, Line, follow, unreadable, write_whole
 from guard.cli.parallel import map_batches
 
 if TYPE_CHECKING:
@@ -31,13 +31,18 @@ def scan(
     """Run recorded outputs through a policy, and say what it would have done."""
     import json
 
+    from guard.contract import DetectorError
     from guard.policy import PolicyError, load_policy
 
     try:
-        name = load_policy(policy).name
+        compiled = load_policy(policy)
+        compiled.load()
     except PolicyError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    except DetectorError as error:
+        typer.echo(f"guard: {error}", err=True)
+        raise typer.Exit(1) from None
     started = monotonic()
     outcomes: Counter[str] = Counter()
     rules: Counter[str] = Counter()
@@ -53,14 +58,14 @@ def scan(
                     rules.update(acted)
                 advance(len(rows) + len(bad))
     except UNREADABLE as error:
-        typer.echo(f"guard: {file if not isinstance(error, OSError) else error.filename or file}: {error}", err=True)
+        typer.echo(f"guard: {unreadable(error, file)}", err=True)
         raise typer.Exit(2) from None
     for problem in problems[:20]:
         typer.echo(f"{file}:{problem}", err=True)
     if len(problems) > 20:
         typer.echo(f"... and {len(problems) - 20} more", err=True)
     summary = {
-        "policy": name,
+        "policy": compiled.name,
         "records": outcomes.total(),
         "unreadable": len(problems),
         "outcomes": dict(outcomes.most_common()),

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import lzma
+import os
 from pathlib import Path
 
 import pytest
 
-from guard.cli.jsonl import UNREADABLE, follow, read_lines, write_whole
+from guard.cli.jsonl import UNREADABLE, follow, read_lines, unreadable, write_whole
 
 LINES = b'{"a": 1}\n\n   \n{"b": 2}\n'
 
@@ -66,3 +67,41 @@ def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
 def test_no_file_is_wanted() -> None:
     with write_whole(None) as file:
         file.write(b"gone\n")
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with write_whole(pipe) as file:
+            file.write(b"one\n")
+        assert os.read(reader, 100) == b"one\n"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_goes_on_pointing_to_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "target.jsonl"
+    target.write_bytes(b"old\n")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    with write_whole(link) as file:
+        file.write(b"new\n")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.jsonl"), "a.jsonl: No such file or directory"),
+        (OSError(28, "No space left on device"), "given.jsonl: No space left on device"),
+        (lzma.LZMAError("Corrupt input data"), "given.jsonl: Corrupt input data"),
+        (EOFError("Ended early"), "given.jsonl: Ended early"),
+    ],
+)
+def test_what_went_wrong_is_one_line(error: Exception, says: str) -> None:
+    assert unreadable(error, Path("given.jsonl")) == says
