@@ -11,8 +11,8 @@ from guard.evaluate.statistics import Point, quantile
 
 WIDTH: Final = 420
 HEIGHT: Final = 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 14, 40
-_ZERO: Final = 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 14, 40
+_ZERO: Final = 36
 """Width of the part of a logarithmic axis that stands for 0."""
 _BINS: Final = 24
 
@@ -37,7 +37,6 @@ def curve_chart(points: Sequence[Point], clean: int, bars: Sequence[float]) -> s
     for point in points:  # a step: recall is not reached before its false alarms are paid
         corners += [f"{across(point.far):.1f},{_up(last):.1f}", f"{across(point.far):.1f},{_up(point.recall):.1f}"]
         last = point.recall
-    corners.append(f"{WIDTH - _RIGHT},{_up(last):.1f}")
     drawn.append(f'<polyline class="line" points="{" ".join(corners)}"/>')
     for bar in bars:
         reached = [point for point in points if point.threshold >= bar]
@@ -70,7 +69,7 @@ def delay_chart(delays: Sequence[float]) -> str:
     bar = width / _BINS
     columns: list[tuple[float, float, int, str, str]] = []
     if early:
-        columns.append((_LEFT + 3, _ZERO - 9, early, "early", f"{early} before the onset"))
+        columns.append((_LEFT + 3, _ZERO - 14, early, "early", f"{early} before the onset"))
     for index, count in enumerate(counts):
         low, high = top * index / _BINS, top * (index + 1) / _BINS
         told = f"{count} from {low:,.0f} to {high:,.0f}" if index < _BINS - 1 else f"{count} from {low:,.0f} on"
@@ -82,7 +81,7 @@ def delay_chart(delays: Sequence[float]) -> str:
             f"<title>{escape(told)}</title></rect>"
         )
     if early:
-        drawn.append(_text(_LEFT + 3 + (_ZERO - 9) / 2, HEIGHT - _BOTTOM + 15, "early", "note"))
+        drawn.append(_text(_LEFT + 3 + (_ZERO - 14) / 2, HEIGHT - _BOTTOM + 15, "early", "note"))
     for share in (0.5, 0.9):
         value = quantile(late, share) or 0.0
         x = _LEFT + _ZERO + width * min(value / top, 1)

@@ -31,9 +31,7 @@ def build_page(report: Report, measured: Sequence[Measured], read: Read, *, limi
     """The page, as UTF-8. Texts are taken in the order of interest, as long as there is room."""
     entries = entries_of(report, measured, read, limit)
     data = {"bars": BARS, "detectors": [each.name for each in report.detectors], "transcripts": entries}
-    assets = {
-        name: (files("guard.evaluate") / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")
-    }
+    style, script = _asset("page.css"), _asset("page.js")
     left_out = len(measured) - len(entries)
     slots = {
         "style-hash": _hash(style),
@@ -118,7 +116,7 @@ def _cards(detector: DetectorReport, every: Row) -> str:
     if interval is not None:
         between = f"{every.alarms} of {every.clean}, 95 %: {interval.low * 100:.2f} to {interval.high * 100:.2f} %"
         found.append(("clean stopped", percent(every.far, 2), between))
-        found.append(("false alarms per million tokens", f"{every.per_million or 0:.2f}", "of clean responses"))
+        found.append(("false per million tokens", f"{every.per_million or 0:.2f}", "of clean responses"))
     if every.delay is not None:
         early = f", {percent(every.early, 0)} early" if every.early else ""
         found.append(("median delay", f"{every.delay[1]:,.0f}", f"characters, 90 %: {every.delay[2]:,.0f}{early}"))

@@ -68,7 +68,7 @@ def rows_of(cases: Sequence[Case], bar: float) -> list[Row]:
 
 
 _GROUPS: Final[Mapping[str, Callable[[Case], str]]] = {
-    "labelled by": lambda case: case.truth.how,
+    "way of labelling": lambda case: case.truth.how,
     "kind": lambda case: case.truth.kind if case.truth.positive else "",
     "hard negative": lambda case: "" if case.truth.positive else case.truth.kind,
     "source": lambda case: case.record.source,
