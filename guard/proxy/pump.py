@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -36,6 +37,7 @@ from guard.observe.metrics import StreamMetrics
 from guard.proxy.errors import failure
 from guard.proxy.sink import Sink
 from guard.proxy.summary import Summary
+from guard.proxy.threads import run_in_thread
 from guard.wire.errors import UpstreamError
 
 
@@ -193,7 +195,7 @@ class Pump:
             return self._receive_all(events)
         try:
             async with asyncio.timeout(self._clocks.detector):
-                return await asyncio.to_thread(self._receive_all, events)
+                return await run_in_thread(partial(self._receive_all, events))
         except TimeoutError:
             self._guard = _Abandoned()
             return self._guard.receive(DeadlinePassed(Deadline.DETECTOR))

@@ -144,10 +144,9 @@ class Generate:
             if parts is not None:
                 pump.send_upstream(request.with_parts(parts))
                 await pump.run()
-            if pump.stalled:
-                pass  # an answer that is left unfinished makes the server hang up
-            elif isinstance(sink, EventStream):
-                await sink.finish()
+            if isinstance(sink, EventStream):
+                if not pump.stalled:  # else the server hangs up on an answer that is left unfinished
+                    await sink.finish()
             else:
                 await _send_folded(sink, headers, scope, receive, send)
         except (RequestError, UpstreamError) as error:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from guard.proxy.server import PortError, listen
 from tests.support.dialects import DONE, VLLM
 from tests.support.guard_process import GuardProcess, guard_serving
-from tests.support.proxy import CHAT, ask, read_stream
+from tests.support.proxy import CHAT, ask, exchange, read_stream
 from tests.support.upstream import HANG, FakeUpstream, Until, json_reply, reply
 
 pytestmark = pytest.mark.anyio
@@ -158,3 +160,43 @@ async def test_answers_do_not_say_what_serves_them(policy: str) -> None:
             assert 'outcome="passed",route="chat"} 1.0' in (await client.get(guard.admin + "/metrics")).text
         assert await asyncio.to_thread(guard.stop) == 0
         assert "Traceback" not in "".join(guard.logged)
+
+
+HANGING = """
+import asyncio, sys, threading
+from guard.contract import Report
+from guard.events import Cut
+from guard.proxy.pump import Clocks
+from guard.proxy.server import listen, serve
+from tests.support.engine import Custom, plan_of
+from tests.support.proxy import FixedPolicy, answer_of, content, gateway_of, scripted
+
+class Hanging(Custom):
+    slow = True
+
+plan = plan_of(Hanging(feed=lambda text: threading.Event().wait()), actions={"custom": Cut()})
+public, admin = (listen("127.0.0.1", 0, "--port") for _ in range(2))
+
+async def main():
+    backend = scripted(*answer_of(content("a text that is longer than one step of the grid")))
+    gateway = gateway_of(backend, FixedPolicy(plan), clocks=Clocks(detector=0.05))
+    started = lambda: print(public.getsockname()[1], flush=True)
+    await serve(gateway, public, admin, drain=1, started=started)
+
+asyncio.run(main())
+"""
+
+
+def test_a_detector_that_hangs_does_not_keep_the_process_alive() -> None:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", HANGING], stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdout is not None
+        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        for _ in range(8):
+            answer = exchange(url, CHAT, ask())
+            assert (answer.status, answer.error["code"]) == (504, "deadline_detector")
+        process.terminate()
+        try:
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
