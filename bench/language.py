@@ -82,7 +82,8 @@ def delay_table(cases: Iterable[Splice], *, pairs: bool) -> list[str]:
     for case in cases:
         name = f"{case.expected} to {case.foreign}" if pairs else case.kind
         table[name].add(case, findings_in(case.text, case.expected))
-    head = f"{'':<20}{'n':>6}{'early':>6}{'found':>7}{'p10':>6}{'p50':>6}{'p90':>6}{'switch':>7}{'p10':>6}{'p50':>6}{'p90':>6}"
+    quantiles = f"{'p10':>6}{'p50':>6}{'p90':>6}"
+    head = f"{'':<20}{'n':>6}{'early':>6}{'found':>7}{quantiles}{'switch':>7}{quantiles}"
     return [head, *(table[name].row(name) for name in sorted(table))]
 
 
@@ -97,7 +98,10 @@ def agreement_table(file: Path) -> list[str]:
             for name in (language, "all"):
                 counts[name][level, found] += 1
     head = f"{'':<6}{'n':>6}{'agree':>8}{'flagged clean':>15}" + "".join(f"{level:>12}" for level in _LEVELS)
-    return [head, *(_agreement_row(name, counts[name]) for name in sorted(counts, key=lambda name: (name == "all", name)))]
+    return [
+        head,
+        *(_agreement_row(name, counts[name]) for name in sorted(counts, key=lambda name: (name == "all", name))),
+    ]
 
 
 def _agreement_row(name: str, counts: Mapping[tuple[str, bool], int]) -> str:

@@ -59,7 +59,7 @@ class Splice:
 
 
 def read_clean(file: Path) -> dict[str, list[str]]:
-    """The answers of the shared `language_confusion.jsonl.xz` that are labelled clean and hold no markup, by language."""
+    """The answers of `language_confusion.jsonl.xz` that are labelled clean and hold no markup, by language."""
     clean: dict[str, list[str]] = {}
     with lzma.open(file, "rt", encoding="utf-8") as lines:
         for line in lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from detectors._prose import Piece
 from detectors.language.scripts import Script, main_script
@@ -31,6 +31,12 @@ class Alarm(NamedTuple):
     script: Script
     start: int
     end: int
+
+
+class Veto(Protocol):
+    """A second opinion on a switch: true if `text` (words in lower case) is in one of the `expected` languages."""
+
+    def __call__(self, text: str, expected: frozenset[str]) -> bool: ...
 
 
 def words(piece: Piece) -> Iterator[Word]:

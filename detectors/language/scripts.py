@@ -19,13 +19,24 @@ class Script(StrEnum):
     LATIN = "Latin"
     GREEK = "Greek"
     CYRILLIC = "Cyrillic"
+    ARMENIAN = "Armenian"
+    GEORGIAN = "Georgian"
     HEBREW = "Hebrew"
     ARABIC = "Arabic"
     DEVANAGARI = "Devanagari"
     BENGALI = "Bengali"
+    GURMUKHI = "Gurmukhi"
+    GUJARATI = "Gujarati"
     TAMIL = "Tamil"
     TELUGU = "Telugu"
+    KANNADA = "Kannada"
+    MALAYALAM = "Malayalam"
+    SINHALA = "Sinhala"
     THAI = "Thai"
+    LAO = "Lao"
+    MYANMAR = "Myanmar"
+    ETHIOPIC = "Ethiopic"
+    KHMER = "Khmer"
     HANGUL = "Hangul"
     KANA = "Kana"
     HAN = "Han"
@@ -34,7 +45,7 @@ class Script(StrEnum):
 
 CJK: Final = frozenset({Script.HAN, Script.KANA, Script.HANGUL})
 """Scripts of which a single character says as much as a word elsewhere."""
-UNSPACED: Final = CJK | {Script.THAI}
+UNSPACED: Final = CJK | {Script.THAI, Script.LAO, Script.KHMER, Script.MYANMAR}
 
 _BLOCKS: Final[tuple[tuple[int, Script | None], ...]] = (
     # each from this code point up to the next
@@ -42,23 +53,34 @@ _BLOCKS: Final[tuple[tuple[int, Script | None], ...]] = (
     (0x02B0, None),  # modifier letters
     (0x0370, Script.GREEK),
     (0x0400, Script.CYRILLIC),
-    (0x0530, Script.OTHER),
+    (0x0530, Script.ARMENIAN),
     (0x0590, Script.HEBREW),
     (0x0600, Script.ARABIC),
     (0x0780, Script.OTHER),
     (0x08A0, Script.ARABIC),
     (0x0900, Script.DEVANAGARI),
     (0x0980, Script.BENGALI),
-    (0x0A00, Script.OTHER),
+    (0x0A00, Script.GURMUKHI),
+    (0x0A80, Script.GUJARATI),
+    (0x0B00, Script.OTHER),
     (0x0B80, Script.TAMIL),
     (0x0C00, Script.TELUGU),
-    (0x0C80, Script.OTHER),
+    (0x0C80, Script.KANNADA),
+    (0x0D00, Script.MALAYALAM),
+    (0x0D80, Script.SINHALA),
     (0x0E00, Script.THAI),
-    (0x0E80, Script.OTHER),
+    (0x0E80, Script.LAO),
+    (0x0F00, Script.OTHER),
+    (0x1000, Script.MYANMAR),
+    (0x10A0, Script.GEORGIAN),
     (0x1100, Script.HANGUL),
-    (0x1200, Script.OTHER),
+    (0x1200, Script.ETHIOPIC),
+    (0x13A0, Script.OTHER),
+    (0x1780, Script.KHMER),
+    (0x1800, Script.OTHER),
     (0x1C80, Script.CYRILLIC),
-    (0x1C90, Script.OTHER),
+    (0x1C90, Script.GEORGIAN),
+    (0x1CC0, Script.OTHER),
     (0x1D00, None),  # phonetic extensions
     (0x1E00, Script.LATIN),
     (0x1F00, Script.GREEK),
@@ -111,6 +133,17 @@ _WRITTEN_IN: Final[dict[str, frozenset[Script]]] = {
     "te": frozenset({Script.TELUGU}),
     "th": frozenset({Script.THAI}),
     "el": frozenset({Script.GREEK}),
+    "hy": frozenset({Script.ARMENIAN}),
+    "ka": frozenset({Script.GEORGIAN}),
+    "pa": frozenset({Script.GURMUKHI}),
+    "gu": frozenset({Script.GUJARATI}),
+    "kn": frozenset({Script.KANNADA}),
+    "ml": frozenset({Script.MALAYALAM}),
+    "si": frozenset({Script.SINHALA}),
+    "lo": frozenset({Script.LAO}),
+    "my": frozenset({Script.MYANMAR}),
+    "am": frozenset({Script.ETHIOPIC}),
+    "km": frozenset({Script.KHMER}),
     "ko": frozenset({Script.HANGUL}),
     "ja": frozenset({Script.KANA, Script.HAN}),
     "zh": frozenset({Script.HAN}),
@@ -119,6 +152,17 @@ _LATIN: Final = frozenset({Script.LATIN})
 _USUAL: Final = {
     Script.GREEK: "el",
     Script.CYRILLIC: "ru",
+    Script.ARMENIAN: "hy",
+    Script.GEORGIAN: "ka",
+    Script.GURMUKHI: "pa",
+    Script.GUJARATI: "gu",
+    Script.KANNADA: "kn",
+    Script.MALAYALAM: "ml",
+    Script.SINHALA: "si",
+    Script.LAO: "lo",
+    Script.MYANMAR: "my",
+    Script.ETHIOPIC: "am",
+    Script.KHMER: "km",
     Script.HEBREW: "he",
     Script.ARABIC: "ar",
     Script.DEVANAGARI: "hi",
@@ -132,9 +176,17 @@ _USUAL: Final = {
 }
 
 
-@lru_cache(maxsize=4_096)
 def script_of(char: str) -> Script | None:
     """The script of a letter; None for what is no letter, or one of no script."""
+    if "\u4e00" <= char <= "\u9fff":
+        return Script.HAN
+    if "\uac00" <= char <= "\ud7a3":
+        return Script.HANGUL
+    return _looked_up(char)
+
+
+@lru_cache(maxsize=512)
+def _looked_up(char: str) -> Script | None:
     if not char.isalpha():
         return None
     return _BLOCKS[bisect_right(_STARTS, ord(char)) - 1][1]

@@ -49,9 +49,6 @@ LANGUAGE: Final[Mapping[str, str]] = {
     "nb asked, nb answered": "the short Norwegian prompt is taken for Danish",
     "hr asked, hr answered": "the short Croatian prompt is not recognised",
     "Italian menu": "four dishes in a row look like Italian prose",
-    "Portuguese asked in Spanish": "a language is known by its English and its own name, and `portugués` is neither",
-    "Georgian": "the script is reported as `Other`",
-    "Armenian": "the script is reported as `Other`",
     "ar to fa": "Persian is not told from Arabic",
     "uk asked, ru answered": "the short Ukrainian prompt makes Russian expected as well",
 }
