@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import lzma
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from guard.contract import PROMPT_CHOICE, Channel, Lane
 from guard.evaluate.labels import Labelled, Mark, Subject, Truth, read_labelled
 from guard.offline import RecordError
+from tests.support.shared import shared
 from tests.support.transcripts import looping, record
 
 
@@ -131,3 +134,14 @@ def test_plain_text_goes_where_its_role_says(
 def test_what_is_wrong_is_said(value: dict[str, Any], told: str) -> None:
     with pytest.raises(RecordError, match=told):
         read(value)
+
+
+def test_real_labels_are_read() -> None:
+    with lzma.open(shared("corpus/dev.jsonl.xz")) as file:
+        records = [read_labelled(line) for line in file]
+    loops = Counter(record.truths[Subject.LOOP].positive for record in records)
+    assert loops == {False: 1974, True: 144, None: 18}
+    assert sum(record.truths[Subject.LOOP].kind == "restarted_prompt" for record in records) == 5
+    marked = [(record.reasoning + record.content)[slice(*mark[:2])] for record in records for mark in record.marks]
+    assert len(marked) > 100
+    assert not any(text.isascii() for text in marked)
