@@ -35,6 +35,13 @@ class Listed(msgspec.Struct, frozen=True):
     reason: str
 
 
+class LabelCount(msgspec.Struct):
+    """Alarms by one of a detector's labels, on positive and on clean records."""
+
+    hits: int = 0
+    alarms: int = 0
+
+
 class DetectorReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about one detector. `bar` is the score that `misses` and `false_alarms` go by."""
 
@@ -47,6 +54,8 @@ class DetectorReport(msgspec.Struct, frozen=True, kw_only=True):
     delays: Sequence[float]
     average_precision: float | None
     f1: Mapping[str, float | None]
+    by_label: Mapping[str, LabelCount]
+    """Which of its labels raised the alarm."""
     misses: Sequence[Listed]
     false_alarms: Sequence[Listed]
     grey: Sequence[Listed]
@@ -143,6 +152,7 @@ def _detector(
         delays=[delay for case in cases if case.truth.positive and (delay := delay_of(case, bar)) is not None],
         average_precision=average_precision(scored),
         f1={key: f1(all.hits, all.alarms, all.positives) for key, (all, *_) in rows.items()},
+        by_label=_by_label(cases, bar),
         misses=[_miss(case) for case in cases if case.truth.positive and bar not in case.result.alarms],
         false_alarms=[
             _false(case, case.result.alarms[bar])
@@ -156,6 +166,17 @@ def _detector(
         errors=sum(result.errors for _, result in seen),
         microseconds_per_token=statistics.median(costs) if costs else None,
     )
+
+
+def _by_label(cases: Sequence[Case], bar: float) -> dict[str, LabelCount]:
+    counts: dict[str, LabelCount] = {}
+    for case in cases:
+        alarm = case.result.alarms.get(bar)
+        if alarm is not None:
+            count = counts.setdefault(alarm.found.label, LabelCount())
+            count.hits += case.truth.positive is True
+            count.alarms += case.truth.positive is False
+    return dict(sorted(counts.items(), key=lambda each: -each[1].hits))
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:

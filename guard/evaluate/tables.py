@@ -93,6 +93,11 @@ def remarks(detector: DetectorReport) -> Iterable[str]:
             f"delay in characters over the {every.timely} alarms at or after the onset; medians of tokens leaked after "
             f"it and of the share saved; saved in all {every.saved_total:,.0f} tokens, leaked {every.leaked_total:,.0f}"
         )
+    if len(detector.by_label) > 1:
+        said = ", ".join(
+            f"{label} {count.hits} right, {count.alarms} wrong" for label, count in detector.by_label.items()
+        )
+        yield f"what raised the alarm: {said}"
     if detector.subject is Subject.HARM and detector.average_precision is not None:
         best = ", ".join(f"F1 at {bar} {value:.3f}" for bar, value in detector.f1.items() if value is not None)
         yield f"AUPRC {detector.average_precision:.3f}, {best}"

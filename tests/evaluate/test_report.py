@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from guard.evaluate.labels import Subject, Truth
-from guard.evaluate.report import DetectorReport, PolicyRow, Report, build_report, describe
+from guard.evaluate.report import DetectorReport, LabelCount, PolicyRow, Report, build_report, describe
 from guard.evaluate.statistics import Point
 from tests.support.measured import found, measured, result
 
@@ -70,6 +70,7 @@ def test_curve_delays_and_quality(loop: DetectorReport) -> None:
     assert loop.delays == [20]
     assert loop.f1 == {"0.9": pytest.approx(0.4), "0.5": pytest.approx(2 / 3)}
     assert loop.microseconds_per_token == 2.0
+    assert loop.by_label == {"exact": LabelCount(1, 1)}
 
 
 def test_a_near_miss_says_how_near() -> None:
