@@ -100,6 +100,7 @@ class _Common(msgspec.Struct):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: int | None = None
+    best_of: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
@@ -134,9 +135,10 @@ def parse_request(
     removed = STRIPPED if strip else frozenset({"stream_options"})
     body = _decode(data)
     known: _Common = _convert(body, _Chat if route == "chat" else _Completion)
-    choices = 1 if known.n is None else known.n
-    if not 1 <= choices <= max_choices:
-        raise RequestError(f"`n` is {choices}; this server answers with 1 to {max_choices} choices.", param="n")
+    for name in ("n", "best_of"):
+        value = getattr(known, name)
+        if value is not None and not 1 <= value <= max_choices:
+            raise RequestError(f"`{name}` is {value}; this server makes 1 to {max_choices} choices.", param=name)
     for name in ("max_tokens", "max_completion_tokens"):
         value = getattr(known, name)
         if value is not None and value < 1:
@@ -154,7 +156,7 @@ def parse_request(
         parts=parts,
         stream=bool(known.stream),
         include_usage=bool(known.stream_options and known.stream_options.include_usage),
-        choices=choices,
+        choices=known.n or 1,
         max_tokens=known.max_completion_tokens or known.max_tokens,
         structured=(known.response_format or {}).get("type") in ("json_object", "json_schema"),
         stripped=stripped,

@@ -218,6 +218,16 @@ def test_a_key_given_twice_goes_on_once() -> None:
     assert request.body == {"messages": [{"role": "user", "content": "evil"}]}
 
 
+@pytest.mark.parametrize("best_of", [0, 5, 10**9])
+@pytest.mark.parametrize("route", ["chat", "completions"])
+def test_candidates_are_counted_like_choices(route: Route, best_of: int) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse({**chat(best_of=best_of), "prompt": "Once"}, route)
+    assert caught.value.param == "best_of"
+    assert "`best_of`" in caught.value.message
+    assert parse({**chat(best_of=4), "prompt": "Once"}, route).body["best_of"] == 4
+
+
 def test_as_many_choices_as_configured() -> None:
     assert parse(chat(n=9), max_choices=9).choices == 9
     with pytest.raises(RequestError, match="1 to 2 choices"):
