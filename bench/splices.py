@@ -29,6 +29,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 RELATIVES: Final = frozenset({("es", "pt"), ("pt", "es")})
 """Pairs of one family: they take longer, and are listed on their own."""
 _MARKUP: Final = ("```", '":', "{", "http", "|", "$")
+_PAIRED: Final = ("()", "（）", "「」", "“”", "«»")
 _FIRST_LETTER: Final = {
     "ar": "\u0600",
     "hi": "\u0900",
@@ -83,6 +84,8 @@ def splices(clean: Mapping[str, Sequence[str]], per_pair: int = 4) -> Iterator[S
 
 def _splice(expected: str, foreign: str, clean: Mapping[str, Sequence[str]], chance: random.Random) -> Splice:
     before = _segment(clean[expected], chance)
+    while any(before.count(opener) > before.count(closer) for opener, closer in _PAIRED) or before.count('"') % 2:
+        before = _segment(clean[expected], chance)  # a quotation cut open would hide what follows
     after = _segment(clean[foreign], chance)
     start = len(before) + 1
     first = _FIRST_LETTER.get(foreign)

@@ -29,6 +29,7 @@ _LETTERS_OF_A_LEAK: Final = 2
 _GAP: Final = 40
 """Code points without a foreign letter that end a stretch."""
 _LONG: Final = 16
+_LONG_CJK: Final = 8
 """Code points at which a stretch is reported though it goes on."""
 _MENTION: Final = 80
 """Code points after the name of a language in which a short stretch of it is a mention."""
@@ -100,7 +101,7 @@ class Foreign:
         self.score = min(_MOST, self.score + word.weight * len(word.text) * (3 if word.script in CJK else 1))
         self.switch_peak = max(self.switch_peak, min(1.0, self.score / _SWITCH))
         switches = self.score >= _SWITCH and not self.switched
-        if switches or self._end - self._start >= _LONG:
+        if switches or self._end - self._start >= (_LONG_CJK if word.script in CJK else _LONG):
             alarms += self._leak()
         if switches:
             self.switched = True

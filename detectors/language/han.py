@@ -9,6 +9,7 @@ Japanese is expected and Chinese is not. Compounds of kanji alone (経済産業�
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from detectors.language.evidence import Alarm, Word
@@ -17,17 +18,18 @@ from detectors.language.scripts import Script
 MARKS: Final = frozenset(
     "这们说对时为么吗呢吧还让给你您她哪谁怎现实际种样认识问题应该虽过从边买卖东车马鸟鱼贝见计设证词语读谢谈请课调论诉诗译试详误"
     "议护报换损挥拥择图园围团场坏块坚坛处备复头夺奋奖妇妈孙宁审宽宾导尔尘尝层岁岛币师带帮广庆库庙废开异张归录彻总恶悬惊惧惯愿懒"
+    "动务业严义习书亿仅优传伤众侧关兴养农决况减则创办劳势单卫厅历压县发变听启响员"
 )
 """Frequent characters of simplified Chinese that Japanese does not use."""
 PARTICLES: Final = frozenset("的了是在我他她你您們這那個就也都與於和或而把被讓將嗎呢吧什麼還為從對很没沒")
 """Characters for which Japanese has kana, or other words; seldom two of them in a compound."""
 _LAST: Final = 24
 _FEWEST: Final = 5
-_MARKS: Final = 2
 _KANA: Final = 8
 """One kana in so many characters does not speak against Chinese."""
-_PARTICLES: Final = 3
-_WITHOUT_KANA: Final = 20
+_MARK: Final = 2
+"""A mark says as much as so many particles."""
+_SIGNS: Final = 4
 
 
 class ChineseInJapanese:
@@ -39,7 +41,7 @@ class ChineseInJapanese:
         self._last: deque[tuple[int, str]] = deque(maxlen=_LAST)
         self.switched = False
         self.peak = 0.0
-        """The most marks or particles that counted, as a share of a switch, at most 1."""
+        """The most signs that counted, as a share of a switch, at most 1."""
 
     @property
     def since(self) -> int | None:
@@ -56,7 +58,7 @@ class ChineseInJapanese:
         kana = word.script is Script.KANA
         kind = "kana" if kana else "mark" if text in MARKS else "particle" if text in PARTICLES else ""
         self._last.append((word.start, kind))
-        if not self.switched and kind not in ("mark", "particle") and len(self._last) < _LAST:
+        if not self.switched and kind not in ("mark", "particle"):
             return []
         start = self._chinese_since()
         if start is None:
@@ -72,13 +74,14 @@ class ChineseInJapanese:
         if "mark" in kinds:
             first = kinds.index("mark")
             rest = kinds[first:]
-            if rest.count("kana") <= len(rest) // _KANA:
-                self.peak = max(self.peak, min(1.0, rest.count("mark") / _MARKS))
-                if len(rest) >= _FEWEST and rest.count("mark") >= _MARKS:
-                    return self._last[first][0]
-        if len(kinds) >= _WITHOUT_KANA and "kana" not in kinds:
-            signs = kinds.count("particle") + kinds.count("mark")
-            self.peak = max(self.peak, min(1.0, signs / _PARTICLES))
-            if signs >= _PARTICLES:
-                return self._last[0][0]
+            if rest.count("kana") <= len(rest) // _KANA and self._enough(rest):
+                return self._last[first][0]
+        first = len(kinds) - kinds[::-1].index("kana") if "kana" in kinds else 0
+        if self._enough(kinds[first:]):
+            return self._last[first][0]
         return None
+
+    def _enough(self, kinds: Sequence[str]) -> bool:
+        signs = _MARK * kinds.count("mark") + kinds.count("particle")
+        self.peak = max(self.peak, min(1.0, signs / _SIGNS))
+        return len(kinds) >= _FEWEST and signs >= _SIGNS

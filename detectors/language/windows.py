@@ -126,7 +126,10 @@ class Windows:
         """Take a word of prose in an alphabet that is expected."""
         text = word.text
         pending, self._pending = self._pending, None
-        if text.islower():
+        if "_" in text and not (text[0] == text[-1] == "_"):
+            self._words.clear()
+            self._length = 0
+        elif text.islower():
             self._names = False
             if pending is not None:
                 self._add(pending, pending.text.lower())
@@ -137,9 +140,6 @@ class Windows:
                 self._pending = word
             else:
                 self._names = True
-        elif "_" in text.strip("_"):
-            self._words.clear()
-            self._length = 0
         if self._length < _SHORTEST or self._new < _STEP:
             return []
         self._new = 0
