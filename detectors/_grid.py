@@ -60,7 +60,7 @@ class Grid:
 class GridTail:
     """The last `keep` code points of a text, advanced `step` code points at a time.
 
-    Holds at most `keep + keep // 4 + step` code points, so that old text is let go in few large pieces.
+    Holds at most `keep + keep // 32 + step` code points, so that old text is let go in few large pieces.
     """
 
     __slots__ = ("_grid", "_limit", "end", "keep", "start", "text")
@@ -73,7 +73,7 @@ class GridTail:
         self.end = 0
         """Absolute offset of the end of `text`: always a multiple of `step`."""
         self._grid = Grid(step)
-        self._limit = keep + keep // 4 + step
+        self._limit = keep + keep // 32 + step
 
     @property
     def fed(self) -> int:

@@ -1,8 +1,9 @@
 """How much repetition is a loop: the bar a run has to pass, by the length and the nature of what repeats.
 
-A short period needs many copies (an ellipsis, a rule under a title), a long one few (nobody writes three equal
-pages). What legitimately repeats has a higher bar: digits (1/3, matrices), rules and table frames, tables, code, and
-structure that the prompt itself repeats. The figures were chosen on real transcripts of reasoning models.
+A short period needs many copies (an ellipsis, a rule under a title), a long one few: a page may be written out twice,
+but nobody who has done so begins it a third time. What legitimately repeats has a higher bar: digits (1/3, matrices),
+rules and table frames, tables, code, and structure that the prompt itself repeats. The figures were chosen on real
+transcripts of reasoning models.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ _TIERS: Final = (
     (8, Bar(20, 120)),
     (32, Bar(8, 160)),
     (128, Bar(5, 256)),
-    (512, Bar(3.5, 512)),
-    (2_048, Bar(3, 1_500)),
+    (512, Bar(3, 512)),
+    (2_048, Bar(2.25, 1_100)),
 )
-_LONGEST: Final = Bar(2.5, 3_000)
+_LONGEST: Final = Bar(2.06, 2_300)
 _BLANK: Final = Bar(2, 400)
 _IN_CODE: Final = Bar(8, 2_000)
 _WRAP: Final = 24

@@ -7,7 +7,7 @@ from detectors.loop.exact import Run
 
 
 @pytest.mark.parametrize(
-    ("period", "copies"), [(1, 60), (2, 60), (3, 20), (32, 8), (33, 5), (512, 3.5), (2_048, 3), (16_000, 2.5)]
+    ("period", "copies"), [(1, 60), (2, 60), (3, 20), (32, 8), (33, 5), (512, 3), (2_048, 2.25), (16_000, 2.06)]
 )
 def test_longer_periods_need_fewer_copies(period: int, copies: float) -> None:
     assert base_bar(period).copies == copies
