@@ -81,7 +81,7 @@ def delay_chart(delays: Sequence[float]) -> str:
             f"<title>{escape(told)}</title></rect>"
         )
     if early:
-        drawn.append(_text(_LEFT + 3 + (_ZERO - 14) / 2, HEIGHT - _BOTTOM + 15, "early", "note"))
+        drawn.append(_text(_LEFT + 3 + (_ZERO - 14) / 2, HEIGHT - _BOTTOM + 15, "early", "tick"))
     for share in (0.5, 0.9):
         value = quantile(late, share) or 0.0
         x = _LEFT + _ZERO + width * min(value / top, 1)

@@ -14,12 +14,12 @@ from guard.evaluate.labels import Subject
 from guard.evaluate.report import DetectorReport, Listed, Report
 from guard.evaluate.rows import Row
 
-WIDTH: Final = 165
+WIDTH: Final = 170
 """Columns that a table needs. A narrower terminal breaks the lines; cells are never squeezed."""
 
 FIGURES: Final = (
-    "labelled", "alarm", "recall", "clean", "false", "FAR", "95 % interval", "per Mtok", "delay p10/50/90", "copies",
-    "early", "leaked", "saved",
+    "labelled", "alarm", "recall", "clean", "false", "FAR", "95 % interval", "per Mtok", "agree",
+    "delay p10/50/90", "copies", "early", "leaked", "saved",
 )  # fmt: skip
 
 
@@ -63,6 +63,7 @@ def cells(row: Row) -> tuple[str, ...]:
         percent(row.far, 2),
         f"{interval.low * 100:.2f} - {interval.high * 100:.2f} %" if interval else "",
         "" if row.per_million is None else f"{row.per_million:.2f}",
+        percent(row.agreement),
         _spread(row.delay, 0),
         _spread(row.copies, 1),
         percent(row.early, 0),
@@ -88,11 +89,13 @@ def remarks(detector: DetectorReport) -> Iterable[str]:
                 f"false {percent(every.far, 2) or '-'} ({every.alarms} of {every.clean})"
             )
     every = detector.rows[f"{detector.bar:g}"][0]
-    if every.hits:
+    if every.timely:
         yield (
-            f"delay in characters over the {every.timely} alarms at or after the onset; medians of tokens leaked after "
-            f"it and of the share saved; saved in all {every.saved_total:,.0f} tokens, leaked {every.leaked_total:,.0f}"
+            f"delay in characters over the {every.timely} alarms at or after the onset; leaked: tokens from the onset to "
+            f"where a cut would end the text, median, in all {every.leaked_total:,.0f}"
         )
+    if every.hits:
+        yield f"saved: share of the response after the alarm, median, in all {every.saved_total:,.0f} tokens"
     if len(detector.by_label) > 1:
         said = ", ".join(
             f"{label} {count.hits} right, {count.alarms} wrong" for label, count in detector.by_label.items()
@@ -101,8 +104,6 @@ def remarks(detector: DetectorReport) -> Iterable[str]:
     if detector.subject is Subject.HARM and detector.average_precision is not None:
         best = ", ".join(f"F1 at {bar} {value:.3f}" for bar, value in detector.f1.items() if value is not None)
         yield f"AUPRC {detector.average_precision:.3f}, {best}"
-    if detector.subject is Subject.LANGUAGE and every.agreement is not None:
-        yield f"agreement with the labels {percent(every.agreement)}"
     if detector.grey:
         yield f"{len(detector.grey)} grey"
     if detector.unlabelled:

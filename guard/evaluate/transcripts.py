@@ -48,14 +48,16 @@ def _told(report: Report) -> Mapping[int, Sequence[Remark]]:
     return told
 
 
-def _interest(measured: Measured, told: Sequence[Remark]) -> int:
-    """Less is more interesting."""
-    if any(what != "grey" for _, what, _, _ in told):
-        return 0
+def _interest(measured: Measured, told: Sequence[Remark]) -> tuple[int, int]:
+    """Less is more interesting; among what is wrong, what comes first in the policy's order of detectors."""
+    names = list(measured.results)
+    wrong = [names.index(name) for name, what, _, _ in told if what != "grey"]
+    if wrong:
+        return 0, min(wrong)
     results = measured.results.values()
     if told or any(STOP in result.alarms for result in results):
-        return 1
-    return 2 if any(result.findings for result in results) else 3
+        return 1, 0
+    return (2 if any(result.findings for result in results) else 3), 0
 
 
 def _texts(ranked: Sequence[Measured], read: Read, limit: int) -> dict[int, str]:

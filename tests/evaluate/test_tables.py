@@ -31,6 +31,7 @@ def test_a_row_in_cells() -> None:
         "FAR": "0.00 %",
         "95 % interval": "0.00 - 79.35 %",
         "per Mtok": "0.00",
+        "agree": "100.0 %",
         "delay p10/50/90": "20/20/20",
         "copies": "1.0/1.0/1.0",
         "early": "0 %",
