@@ -91,8 +91,8 @@ def remarks(detector: DetectorReport) -> Iterable[str]:
     every = detector.rows[f"{detector.bar:g}"][0]
     if every.timely:
         yield (
-            f"delay in characters over the {every.timely} alarms at or after the onset; leaked: tokens from the onset to "
-            f"where a cut would end the text, median, in all {every.leaked_total:,.0f}"
+            f"delay in characters over the {every.timely} alarms at or after the onset; leaked: tokens from the onset "
+            f"to where a cut would end the text, median, in all {every.leaked_total:,.0f}"
         )
     if every.hits:
         yield f"saved: share of the response after the alarm, median, in all {every.saved_total:,.0f} tokens"

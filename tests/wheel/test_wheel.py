@@ -53,6 +53,7 @@ def test_it_holds_the_packages_the_policies_and_the_licence_and_nothing_else(whe
     policies = [Path(name) for name in names if name.startswith("guard/_policies/")]
     assert sorted(file.stem for file in policies if file.suffix == ".yaml") == POLICIES
     assert "guard/_policies/policy.schema.json" in names
+    assert {f"guard/evaluate/page.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {"guard/py.typed", "detectors/py.typed"} <= set(names)
     sources = {str(file.relative_to(ROOT)) for top in ("guard", "detectors") for file in (ROOT / top).rglob("*.py")}
