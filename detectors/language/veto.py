@@ -12,7 +12,6 @@ from detectors.language.evidence import Veto
 from detectors.language.identify import LANGUAGES
 from guard.contract import DetectorError
 
-_SURE: Final = 0.5
 _CODES: Final = {"nb": "no", "nn": "no"}
 
 
@@ -32,9 +31,8 @@ def load_lingua(name: str) -> Veto:
     detector: Any = lingua.LanguageDetectorBuilder.from_languages(*known).with_preloaded_language_models().build()
 
     def veto(text: str, expected: frozenset[str]) -> bool:
-        values = detector.compute_language_confidence_values(text)
-        likely: float = sum(value.value for value in values if _code(value.language) in expected)
-        return likely >= _SURE
+        likeliest = detector.detect_language_of(text)
+        return likeliest is not None and _code(likeliest) in expected
 
     return veto
 

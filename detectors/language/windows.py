@@ -10,9 +10,10 @@ less a drift, clipped; a CUSUM per language adds them up and never sinks below z
 schemes", 1954). Close relatives of an expected language need almost twice the score.
 
 Names, identifiers, acronyms, names of functions and loan phrases are left out of windows: a capitalised word counts
-only if its neighbours are not capitalised, and an identifier (`total_cost`) empties the window. A window with two English function words needs no model to be English: that,
-and not the model, is what most windows of an English text cost. Where English is not expected, the same words tell
-English sentences from English terms: a window that holds three of them counts more than another.
+only if its neighbours are not capitalised, and an identifier (`total_cost`) empties the window. A window with two
+English function words needs no model to be English: that, and not the model, is what most windows of an English text
+cost. Where English is not expected, such words tell English sentences from English terms: a window that holds three of
+them counts more than another.
 """
 
 from __future__ import annotations
@@ -133,9 +134,9 @@ class Windows:
             self._names = False
             if pending is not None:
                 self._add(pending, pending.text.lower())
-            if len(text) >= 2 and (text.isalpha() or _APOSTROPHE.search(text)):
+            if len(text) >= 2 and _is_plain(text):
                 self._add(word, text)
-        elif len(text) >= 2 and text.isalpha() and text[1:].islower():
+        elif len(text) >= 2 and text[1:].islower() and _is_plain(text):
             if pending is None and not self._names:
                 self._pending = word
             else:
@@ -217,3 +218,7 @@ class Windows:
         else:
             self._scores.pop(language, None)
             self._said.discard(language)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isalpha() or _APOSTROPHE.search(text) is not None

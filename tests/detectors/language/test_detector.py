@@ -266,8 +266,67 @@ def test_peaks_tell_what_was_found() -> None:
     detector = only("en")
     detector.load()
     scanner = detector.open(LANE, Context())
-    scanner.feed("So the answer is 因此 and we are done. ")
-    assert scanner.peaks() == {"leak": WARN, "switch": 0}
+    assert scanner.peaks() == {"leak": 0, "switch": 0, "script_variant": 0}
+    scanner.feed("So the answer is 因 and we are done. ")
+    peaks = scanner.peaks()
+    assert peaks["leak"] == WARN
+    assert peaks["switch"] == pytest.approx(STOP * 3 / 24)
+    scanner.feed("首先我们对函数求导，然后令导数等于零，得到极值点。 ")
+    assert scanner.peaks()["switch"] == STOP
+
+
+def test_no_finding_without_its_peak() -> None:
+    for expect, text, label, _ in UNEXPECTED.values():
+        detector = only(expect)
+        detector.load()
+        scanner = detector.open(LANE, Context())
+        scanner.feed(text)
+        scanner.settle()
+        assert scanner.peaks()[label] >= (STOP if label == "switch" else WARN)
+    for expect, text in EXPECTED.values():
+        detector = only(expect)
+        detector.load()
+        scanner = detector.open(LANE, Context())
+        scanner.feed(text)
+        scanner.settle()
+        assert scanner.peaks()["switch"] < STOP
+
+
+def test_a_mention_of_a_language_is_no_leak() -> None:
+    assert found("The Chinese character for zero is 零 (líng), which is written with thirteen strokes.") == []
+    assert found("The character for zero is 零 (líng), which is written with thirteen strokes.") != []
+
+
+def test_what_stands_in_parentheses_counts_if_it_is_more_than_a_word() -> None:
+    assert found("So we have a chain from Randy to Theresa and back (闭环，需要重新梳理) and start again.") != []
+    assert found("So we have a chain, a closed loop (闭环), and start again.") == []
+
+
+def test_a_word_of_english_in_chinese_is_a_leak_where_english_is_not_allowed() -> None:
+    text = "全球 warming 是人类活动所带来的一种现象，它引发地表温度的上涨。"
+    ((_, finding),) = scan(only("zh"), text)
+    assert (finding.label, text[slice(*finding.span)]) == ("leak", "warming")
+    prompt = Context(prompt="请解释 global warming 是什么意思，它有什么影响？")
+    assert scan(Language("language", LanguageSettings(allow=())), text, context=prompt) == []
+
+
+def test_a_denied_language_is_found_even_if_asked_for() -> None:
+    text = "Entonces el costo total del viaje es la suma de los precios de cada uno de los boletos de tren. " * 2
+    prompt = Context(prompt=f"{ENGLISH} Answer in Spanish.")
+    strict = Language("language", LanguageSettings(deny=("es",)))
+    assert [finding.label for _, finding in scan(strict, text, context=prompt)] == ["switch"]
+    with pytest.raises(ValueError, match="en is both"):
+        LanguageSettings(deny=("en",))
+
+
+def test_the_spelling_of_chinese_is_looked_at_only_if_asked_for() -> None:
+    text = "我們需要考慮這個問題的所有可能情況，因為它們之間的關係非常複雜，所以必須仔細分析。"
+    context = Context(prompt="这个问题应该怎么解决？请详细说明。")
+    assert scan(DETECTOR, text, context=context) == []
+    spelled = Language("language", LanguageSettings(variant="prompt"))
+    ((_, finding),) = scan(spelled, text, context=context)
+    assert (finding.label, finding.score) == ("script_variant", WARN)
+    assert_detector_contract(spelled, [text * 3], context=context)
 
 
 def test_unknown_languages_are_named() -> None:

@@ -49,7 +49,28 @@ def test_a_quotation_is_no_leak() -> None:
 
 
 def test_a_long_quotation_is_a_switch_in_the_end() -> None:
-    assert [alarm.label for alarm in alarms(Piece("然后我们计算总费用得到最终的答案" * 3, 0, QUOTED))] == ["switch"]
+    assert [alarm.label for alarm in alarms(Piece("然后我们计算总费用得到最终的答案" * 3, 0, QUOTED))] == [
+        "leak",
+        "switch",
+    ]
+
+
+def test_a_short_stretch_after_the_name_of_its_language_is_a_mention() -> None:
+    foreign = Foreign()
+    foreign.named({Script.HAN}, 20)
+    assert [foreign.foreign(word) for word in words(Piece("道", 25))] == [[]]
+    assert foreign.close() == []
+    assert [foreign.foreign(word) for word in words(Piece("道", 300))] == [[]]
+    assert [alarm.label for alarm in foreign.close()] == ["leak"]
+
+
+def test_peaks_are_shares_of_what_is_reported() -> None:
+    foreign = Foreign()
+    for word in words(Piece("道可道非", 0, QUOTED)):
+        foreign.foreign(word)
+    assert foreign.switch_peak == 3 / 24
+    assert [alarm.label for alarm in foreign.close()] == ["leak"]
+    assert foreign.leak_peak == 1
 
 
 def test_a_switch_is_told_once_until_expected_text_returns() -> None:

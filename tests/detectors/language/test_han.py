@@ -35,6 +35,12 @@ def test_chinese_is_found_once_while_it_lasts() -> None:
     assert len(alarms((JAPANESE * 3 + CHINESE) * 2)) == 2
 
 
+def test_traditional_chinese_is_told_by_its_particles() -> None:
+    (alarm,) = alarms("本論文提出了一種新型的卷積神經網絡架構，名為深度對齊網絡，用於動作認別和分段。")
+    assert alarm.label == "switch"
+    assert alarms("積極的な政策と経済的な支援、社会的な責任、国際的な協力を得て、我々は前進する。") == []
+
+
 def test_undecided_evidence_has_a_place() -> None:
     han = ChineseInJapanese()
     (word,) = words(Piece("这", 3))

@@ -21,7 +21,7 @@ from detectors.language.scripts import Script, main_script, script_of, scripts_o
         ("한ㄱ", Script.HANGUL),
         ("あアーｱ", Script.KANA),
         ("中㐀𠀀", Script.HAN),
-        ("ಕქ", Script.OTHER),
+        ("ߐᏣ", Script.OTHER),
         ("1 ,。・，_𝑥ℝⁿ🌊㎡", None),
     ],
 )

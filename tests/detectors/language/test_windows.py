@@ -81,4 +81,46 @@ def test_undecided_evidence_has_a_place(identifier: Identifier) -> None:
     for word in words(Piece("Entonces el costo total del viaje es la suma", 10)):
         windows.take(word)
         places.add(windows.since)
-    assert places == {None, 19}  # where the first word of the first window starts
+    assert places == {None, 10}  # where the first word of the first window starts
+
+
+def test_an_identifier_empties_the_window(identifier: Identifier) -> None:
+    half = SPANISH[: len(SPANISH) // 2]
+    assert alarms(half, "en", identifier) != []
+    assert alarms(half.replace(" ", " c_from "), "en", identifier) == []
+
+
+def test_capitalised_words_count_only_alone(identifier: Identifier) -> None:
+    names = "Gabriel García Márquez, Jorge Luis Borges, Pablo Neruda, Julio Cortázar, Mario Vargas Llosa "
+    assert alarms(names * 3, "en", identifier) == []
+    german = "die Verwendung von Düngemitteln und die Zerstörung von Ökosystemen durch eine Verschmutzung der Umwelt "
+    assert [alarm.language for alarm in alarms(german, "en", identifier)] == ["de"]
+
+
+def test_a_short_english_sentence_is_enough_where_english_is_not_expected(identifier: Identifier) -> None:
+    (alarm,) = alarms("Here is a summary of the text in two paragraphs: ", "fr", identifier)
+    assert alarm.language == "en"
+
+
+def test_a_veto_is_heard_and_asked_once(identifier: Identifier) -> None:
+    asked = []
+
+    def veto(text: str, expected: frozenset[str]) -> bool:
+        asked.append((text, expected))
+        return len(asked) == 1
+
+    windows = Windows(identifier, frozenset({"en"}), veto)
+    found = [alarm for word in words(Piece(SPANISH * 3, 0)) for alarm in windows.take(word)]
+    assert [alarm.language for alarm in found] == ["es"]
+    assert len(asked) == 2
+    assert "costo total del viaje" in asked[0][0]
+
+
+def test_the_peak_is_the_share_of_an_alarm(identifier: Identifier) -> None:
+    windows = Windows(identifier, frozenset({"en"}))
+    for word in words(Piece(ENGLISH, 0)):
+        windows.take(word)
+    assert windows.peak == 0
+    for word in words(Piece(SPANISH[:40], 200)):
+        windows.take(word)
+    assert 0 < windows.peak <= 1
