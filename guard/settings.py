@@ -59,8 +59,6 @@ class Upstream(Section):
     """Its base, with or without `/v1`: http://127.0.0.1:8000"""
     name: str = Field(default="upstream", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """What responses and metrics call it."""
-    dialect: Literal["vllm", "sglang", "ollama", "llamacpp", "tgi", "dashscope", "openai"] | None = None
-    """Which server it is; without it only what all of them understand is used."""
     api_key: SecretStr | None = None
     """Sent as bearer token. Better set as GUARD_UPSTREAM__API_KEY than written to a file."""
     auth: Literal["replace", "pass_through"] = "pass_through"

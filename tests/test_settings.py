@@ -37,7 +37,7 @@ def test_defaults() -> None:
 def test_upstream_defaults() -> None:
     upstream = load(URL).upstream
     assert upstream is not None
-    assert (upstream.name, upstream.dialect, upstream.models) == ("upstream", None, ())
+    assert (upstream.name, upstream.models) == ("upstream", ())
     timeouts = upstream.timeouts
     assert (timeouts.connect, timeouts.first_byte, timeouts.between_events, timeouts.total) == (5, 120, 60, 1800)
 
@@ -105,7 +105,6 @@ def test_a_port_that_is_this_guards_elsewhere_is_fine() -> None:
         ({"upstream": {"url": "http://host", "auth": "pass_through", "api_key": KEY}}, "remove one of the two"),
         ({"upstream": {"url": "http://host", "api_key": KEY + "\n"}}, "check how it was copied"),
         ({"upstream": {"name": "mine"}}, "upstream.url: is missing"),
-        ({"upstream": {"url": "http://host", "dialect": "vlm"}}, "'vlm' should be 'vllm'"),
         ({"upstream": {"url": "http://host", "start_state": {"qwq*": "thinking"}}}, "'thinking' should be 'reasoning'"),
         ({"upstream": {"url": "http://host", "timeouts": {"total": 0}}}, "0 should be greater than 0"),
         ({"port": 70000}, "70000 should be less than or equal to 65535"),

@@ -11,6 +11,7 @@ answers. A refused request (4xx) is the client's to mend, and shows that the fir
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -62,7 +63,8 @@ class CircuitBreaker:
 
 
 class FailoverBackend:
-    """`first`, or `second` where the first cannot be reached, answers 5xx or 429, or fails or ends having said nothing.
+    """`first`, or `second` where the first cannot be reached, answers 5xx or 429, or fails or ends having said nothing,
+    or has said nothing for `patience` seconds.
 
     `on_failover(first, second, code)` is told of every switch. `threshold` failures in a row open the breaker for
     `cool_down` seconds. Raises what the first said if the second fails too.
@@ -75,6 +77,7 @@ class FailoverBackend:
         *,
         threshold: int = 5,
         cool_down: float = 30.0,
+        patience: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_failover: Callable[[str, str, str], None] = lambda _first, _second, _code: None,
     ) -> None:
@@ -85,6 +88,7 @@ class FailoverBackend:
             repairs=first.capabilities.repairs & second.capabilities.repairs,
             embeddings=first.capabilities.embeddings,
         )
+        self.patience = patience
         self.breaker = CircuitBreaker(threshold, cool_down, clock)
         self.on_failover = on_failover
 
@@ -94,7 +98,7 @@ class FailoverBackend:
         if self.breaker.allows():
             async with AsyncExitStack() as stack:
                 try:
-                    model = await self._begin(stack, request)
+                    model = await self._begin_in_time(stack, request)
                 except UpstreamError as error:
                     if not error.retry:
                         self.breaker.succeeded()  # it is alive: the request is at fault
@@ -124,6 +128,14 @@ class FailoverBackend:
             await self.first.aclose()
         finally:
             await self.second.aclose()
+
+    async def _begin_in_time(self, stack: AsyncExitStack, request: ModelRequest) -> ModelStream:
+        try:
+            async with asyncio.timeout(self.patience):
+                return await self._begin(stack, request)
+        except TimeoutError as error:
+            message = f"`{self.first.name}` did not begin to answer in time."
+            raise UpstreamError(message, code="upstream_timeout", status=504) from error
 
     async def _begin(self, stack: AsyncExitStack, request: ModelRequest) -> ModelStream:
         """Open the first backend and wait until it has said something; what came before that is kept."""

@@ -90,6 +90,11 @@ class StreamGuard:
         review = self._choices.get(choice)
         return 0 if review is None else review.spent
 
+    @property
+    def answered(self) -> bool:
+        """True once every choice is over: what upstream may still say (usage, its end mark) changes no text."""
+        return self._all_over()
+
     def lanes(self) -> Sequence[LaneReview]:
         """Every lane under review, the prompt's first."""
         return [*self._prompt.values(), *(lane for choice in self._choices.values() for lane in choice.lanes())]

@@ -95,6 +95,10 @@ class CompiledPolicy:
     def rule_ids(self) -> tuple[str, ...]:
         return tuple(rule.id for rule in self.rules)
 
+    def named(self, use: str) -> frozenset[str]:
+        """The names that this policy gives to the detector `use`."""
+        return frozenset(name for name, each in self.policy.detectors.items() if (each.use or name) == use)
+
     def load(self) -> None:
         """Load the models of all detectors, once. Raises `DetectorError` that says which could not."""
         with self._loading:

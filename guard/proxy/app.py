@@ -24,6 +24,7 @@ from guard.wire.failures import SENTENCES
 
 REFUSALS = (
     "body_too_large",
+    "body_too_slow",
     "encoded_body",
     "invalid_json",
     "invalid_request",
@@ -38,7 +39,6 @@ UPSTREAM_CODES = (
     *(f"deadline_{kind}" for kind in Deadline),
     "breaker_open",
     "generation_failed",
-    "internal_error",
     "model_unavailable",
     "queue_full",
     "shut_down",
@@ -65,6 +65,8 @@ def create_gateway(
     metrics = Metrics(
         Known(
             detectors={detector.name: detector.labels for detector in policy.detectors},
+            loops=policy.named("loop"),
+            language_switches=policy.named("language"),
             rules=[*policy.rule_ids, ON_ERROR, HOLD_LIMIT_RULE],
             backends=[upstream.name if upstream else "", IN_PROCESS, backend.name if backend else ""],
             models=upstream.models if upstream else (),
@@ -78,7 +80,9 @@ def create_gateway(
     times = upstream.timeouts if upstream else None
     clocks = Clocks(keep_alive=settings.keep_alive)
     if times is not None:
-        clocks = Clocks(times.first_byte, times.between_events, times.total, settings.keep_alive)
+        # a fallback is given as much time again as the upstream that it stands in for
+        first_byte = times.first_byte * (2 if settings.fallback.enabled else 1)
+        clocks = Clocks(first_byte, times.between_events, total=times.total, keep_alive=settings.keep_alive)
     return Gateway(
         policy=policy,
         backend=backend or build_backend(settings, metrics),

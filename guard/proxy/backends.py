@@ -50,6 +50,7 @@ def build_backend(settings: Settings, metrics: Metrics) -> Backend:
         _in_process(settings, settings.fallback_model),
         threshold=settings.fallback.failures,
         cool_down=settings.fallback.cool_down,
+        patience=settings.upstream.timeouts.first_byte,
         on_failover=lambda first, second, code: _switched(metrics, first, second, code),
     )
 

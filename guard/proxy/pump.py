@@ -47,6 +47,8 @@ class Clocks:
 
     first_byte: float = 120.0
     between_events: float = 60.0
+    after_answer: float = 5.0
+    """From the last choice's end to upstream's: what is still to come is usage, which can be estimated."""
     total: float = 1800.0
     keep_alive: float = 10.0
     """A client that has received nothing for this long is sent a comment."""
@@ -90,7 +92,7 @@ class Pump:
         self._model: ModelStream | None = None
         self._passed: Deadline | None = None
         self._last: Sequence[Command] = ()
-        self._pace = min(clocks.first_byte, clocks.between_events, clocks.keep_alive, clocks.write)
+        self._pace = min(clocks.first_byte, clocks.between_events, clocks.after_answer, clocks.keep_alive, clocks.write)
         self._scope: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
@@ -254,6 +256,8 @@ class Pump:
                 if self._speaking
                 else (clocks.first_byte, Deadline.FIRST_BYTE)
             )
+            if self._guard.answered:
+                limit = min(limit, clocks.after_answer)
             due.append((self._heard + limit, kind))
             if now >= self._wrote + clocks.keep_alive:
                 self._wrote = now
@@ -288,6 +292,10 @@ class _Abandoned(StreamGuard):
 
     def __init__(self) -> None:
         self.ended = True
+
+    @property
+    def answered(self) -> bool:
+        return False
 
     def spent(self, choice: int) -> int:
         return 0

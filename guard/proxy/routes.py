@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import traceback
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -32,6 +34,8 @@ from guard.wire.completions import CompletionsEncoder
 from guard.wire.errors import RequestError, UpstreamError
 from guard.wire.fold import CompletionsFold, Fold
 
+BODY_SECONDS = 30.0
+"""For a client to send its request; a thousand slow ones would else hold a thousand connections."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -63,10 +67,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     if int(request.headers.get("content-length") or 0) > limit:
         raise too_large
     body = bytearray()
-    async for data in request.stream():
-        body += data
-        if len(body) > limit:
-            raise too_large
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for data in request.stream():
+                body += data
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError as error:
+        message = f"The body did not arrive within {BODY_SECONDS:g} seconds."
+        raise RequestError(message, status=408, code="body_too_slow") from error
     return bytes(body)
 
 
@@ -159,7 +168,7 @@ class Generate:
         except Exception as error:  # noqa: BLE001 - whatever went wrong here, the client is told in its own language
             summary.worsen("error")
             summary.error = "internal_error"
-            log.exception("internal error", request_id=request_id, error=type(error).__name__)
+            log.error("internal error", request_id=request_id, error=type(error).__name__, at=_where(error))
             sorry = "The guard failed; nothing more was let through."
             if isinstance(sink, EventStream) and sink.begun:
                 await sink.carry_out([FailStream("internal_error", sorry)], "")
@@ -169,7 +178,9 @@ class Generate:
                 await error_response(refusal, headers)(scope, receive, send)
         finally:
             gateway.gone(pump)
-            if summary.error:
+            if summary.error == f"deadline_{Deadline.DETECTOR}":
+                gateway.metrics.detector_failed("")
+            elif summary.error and summary.error != "internal_error":
                 gateway.metrics.upstream_failed(summary.error, summary.backend or gateway.backend.name)
             gateway.metrics.fields_dropped(summary.dropped)
             metrics.closed(
@@ -283,6 +294,12 @@ async def _in_time(gateway: Gateway) -> AsyncIterator[None]:
     except TimeoutError as error:
         late = FailStream(f"deadline_{Deadline.FIRST_BYTE}", DEADLINE_MESSAGES[Deadline.FIRST_BYTE])
         raise failure(late) from error
+
+
+def _where(error: Exception) -> str:
+    """The place an error came from, without its message, which may quote the model."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -459,3 +459,25 @@ class Closing(ScriptedBackend):
         self._note(self.name)
         if self._broken:
             raise OSError("stuck")
+
+
+# --- a first that says nothing
+
+
+@pytest.mark.parametrize("reply_", [raw(HANG), reply(VLLM.opening(), HANG)], ids=["no head", "no word"])
+async def test_a_first_that_says_nothing_is_not_waited_for(reply_: Reply) -> None:
+    async with FakeUpstream(reply_) as upstream:
+        first = HttpBackend(url=upstream.url, name="first")
+        backend = FailoverBackend(first, ScriptedBackend(saying("second"), name="second"), threshold=1, patience=0.05)
+        name, events = await ask(backend)
+        assert (name, text(events)) == ("second", "second")
+        assert backend.breaker.open
+        await upstream.gone()
+        await backend.aclose()
+
+
+async def test_patience_ends_with_the_first_word() -> None:
+    pair = Pair(lambda _request: [RecordedEvent(TextReceived(CONTENT, "first")), RecordedEvent(UpstreamEnded(), 0.1)])
+    pair.backend.patience = 0.05
+    name, events = await pair.ask()
+    assert (name, text(events)) == ("first", "first")

@@ -563,3 +563,12 @@ def test_with_several_choices_a_repair_is_its_otherwise() -> None:
     commands = play(guard, [text(CONTENT, "so BAD, really")])
     assert finishes(commands) == {0: FinishChoice(0, "content_filter", CUT_CONTENT)}
     assert [record.decision.action for record in records(commands)] == [CUT]
+
+
+def test_answered_once_every_choice_is_over() -> None:
+    guard = StreamGuard(plan_of(), Context(), choices=2)
+    assert not guard.answered
+    guard.receive(ChoiceFinished(0, "stop"))
+    assert not guard.answered
+    guard.receive(ChoiceFinished(1, "stop"))
+    assert guard.answered

@@ -16,6 +16,7 @@ from guard.engine.plan import Plan
 from guard.engine.stream import StreamGuard
 from guard.events import (
     CancelUpstream,
+    ChoiceFinished,
     ChoiceOpened,
     Command,
     Cut,
@@ -45,7 +46,7 @@ from tests.support.proxy import answer_of, content, script, scripted, thought, w
 pytestmark = pytest.mark.anyio
 
 NEVER = 3_600.0
-QUIET = Clocks(NEVER, NEVER, NEVER, NEVER, NEVER, NEVER)
+QUIET = Clocks(NEVER, NEVER, NEVER, NEVER, NEVER, NEVER, NEVER)
 """No clock of these runs out in a test."""
 SOON = 0.02
 
@@ -195,7 +196,7 @@ async def test_an_answer_passes() -> None:
     await pump.run()
     assert client.starts == ["scripted"]
     assert client.text == "Hm. Hello."
-    assert [type(command) for command in client.end] == [OpenChoice, FinishChoice, SendUsage, EndStream]
+    assert [type(command) for command in client.end] == [OpenChoice, FinishChoice, CancelUpstream, SendUsage, EndStream]
     assert (backend.streams, backend.closed) == (1, 1)
     assert pump.summary.outcome == "passed"
     assert pump.summary.backend == "scripted"
@@ -654,3 +655,18 @@ async def test_time_to_first_token_and_time_per_event_are_observed() -> None:
     value = metrics.registry.get_sample_value
     assert value("guard_time_to_first_token_seconds_count") == 1
     assert value("guard_added_latency_seconds_count") == 5
+
+
+async def test_an_answer_that_is_whole_does_not_wait_for_its_usage() -> None:
+    client = Client()
+    backend = scripted(
+        RecordedEvent(ChoiceOpened(0)),
+        RecordedEvent(content("Done.")),
+        RecordedEvent(ChoiceFinished(0, "stop")),
+        RecordedEvent(UpstreamEnded(), NEVER),
+    )
+    pump = pump_of(backend, client, times=clocks(after_answer=SOON))
+    await asyncio.wait_for(pump.run(), 10)
+    assert [type(command) for command in client.end] == [OpenChoice, FinishChoice, CancelUpstream, SendUsage, EndStream]
+    assert pump.summary.outcome == "passed"
+    assert backend.closed == 1

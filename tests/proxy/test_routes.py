@@ -25,6 +25,7 @@ from guard.events import (
     Usage,
     UsageReported,
 )
+from guard.proxy import routes
 from guard.proxy.gateway import Gateway
 from guard.proxy.pump import Clocks
 from guard.wire.record import RecordedEvent
@@ -716,3 +717,12 @@ def test_a_client_that_reads_nothing_is_given_up() -> None:
             wait_for(lambda: backend.closed == 1, "letting go of upstream")
             wait_for(lambda: not gateways[0].live, "giving up the client")
         assert metric(gateways[0], "guard_streams_active") == 0
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "BODY_SECONDS", 0.05)
+    with serving(gateway_of) as url:
+        there = urlsplit(url)
+        with socket.create_connection((there.hostname, there.port), timeout=20) as sock:
+            sock.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{{".encode())
+            assert sock.recv(64).startswith(b"HTTP/1.1 408 ")

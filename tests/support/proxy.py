@@ -53,6 +53,9 @@ class FixedPolicy(CompiledPolicy):
     def rule_ids(self) -> tuple[str, ...]:
         return self._rules
 
+    def named(self, use: str) -> frozenset[str]:
+        return frozenset({use})
+
     def load(self) -> None:
         return None
 
