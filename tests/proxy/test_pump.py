@@ -196,7 +196,7 @@ async def test_an_answer_passes() -> None:
     await pump.run()
     assert client.starts == ["scripted"]
     assert client.text == "Hm. Hello."
-    assert [type(command) for command in client.end] == [OpenChoice, FinishChoice, CancelUpstream, SendUsage, EndStream]
+    assert [type(command) for command in client.end] == [OpenChoice, FinishChoice, SendUsage, EndStream]
     assert (backend.streams, backend.closed) == (1, 1)
     assert pump.summary.outcome == "passed"
     assert pump.summary.backend == "scripted"
