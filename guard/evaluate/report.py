@@ -20,7 +20,7 @@ from guard.evaluate.statistics import Point, Scored, average_precision, f1, oper
 from guard.evaluate.subjects import usual_bar
 
 CURVE: Final = 200
-"""Most points of an operating curve."""
+"""Points of an operating curve, about."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -180,9 +180,10 @@ def _by_label(cases: Sequence[Case], bar: float) -> dict[str, LabelCount]:
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:
-    """At most about `CURVE` of the points, evenly, the last among them."""
+    """About `CURVE` of the points, evenly, and with them the last and the last at each bar."""
     every = -(-len(points) // CURVE) or 1
-    return [point for index, point in enumerate(points) if index % every == 0 or index == len(points) - 1]
+    reached = {sum(point.threshold >= bar for point in points) - 1 for bar in (*BARS, 0.0)}
+    return [point for index, point in enumerate(points) if index % every == 0 or index in reached]
 
 
 # --- lists

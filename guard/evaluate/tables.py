@@ -14,7 +14,7 @@ from guard.evaluate.labels import Subject
 from guard.evaluate.report import DetectorReport, Listed, Report
 from guard.evaluate.rows import Row
 
-WIDTH: Final = 170
+WIDTH: Final = 186
 """Columns that a table needs. A narrower terminal breaks the lines; cells are never squeezed."""
 
 FIGURES: Final = (

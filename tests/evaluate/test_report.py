@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from guard.evaluate.labels import Subject, Truth
-from guard.evaluate.report import DetectorReport, LabelCount, PolicyRow, Report, build_report, describe
+from guard.evaluate.report import CURVE, DetectorReport, LabelCount, PolicyRow, Report, build_report, describe
 from guard.evaluate.statistics import Point
 from tests.support.measured import found, measured, result
 
@@ -71,6 +71,18 @@ def test_curve_delays_and_quality(loop: DetectorReport) -> None:
     assert loop.f1 == {"0.9": pytest.approx(0.4), "0.5": pytest.approx(2 / 3)}
     assert loop.microseconds_per_token == 2.0
     assert loop.by_label == {"exact": LabelCount(1, 1)}
+
+
+def test_a_long_curve_is_thinned_and_exact_at_the_bars() -> None:
+    scores = [*(number / 1_000 for number in range(1, 1_000)), 0.9, 0.5]
+    records = [measured(line, CLEAN, loop=result(5, score=score)) for line, score in enumerate(scores)]
+    made = build_report(records, file="", policy="", policy_version="", subjects={"loop": Subject.LOOP}, costs={})
+    curve = made.detectors[0].curve
+    assert len(curve) <= CURVE + 3
+    at = {point.threshold: point.alarms for point in curve}
+    assert at[0.9] == 101
+    assert at[0.5] == 502
+    assert curve[-1].alarms == len(scores)
 
 
 def test_a_near_miss_says_how_near() -> None:
