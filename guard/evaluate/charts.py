@@ -82,13 +82,15 @@ def delay_chart(delays: Sequence[float]) -> str:
         )
     if early:
         drawn.append(_text(_LEFT + 3 + (_ZERO - 14) / 2, HEIGHT - _BOTTOM + 15, "early", "tick"))
-    for share in (0.5, 0.9):
+    for line, share in enumerate((0.5, 0.9)):
         value = quantile(late, share) or 0.0
         x = _LEFT + _ZERO + width * min(value / top, 1)
         drawn.append(f'<line class="guide" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_up(0):.1f}"/>')
         side = "end" if x > WIDTH * 0.75 else "start"
         drawn.append(
-            _text(x + (-5 if side == "end" else 5), _TOP + 9, f"p{share * 100:.0f} {value:,.0f}", "note", side)
+            _text(
+                x + (-5 if side == "end" else 5), _TOP + 9 + 15 * line, f"p{share * 100:.0f} {value:,.0f}", "note", side
+            )
         )
     return _svg("Delay: characters from the onset to the alarm", drawn)
 

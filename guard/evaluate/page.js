@@ -37,7 +37,7 @@ function item(entry) {
   button.append(element("small", {}, [entry.source, entry.model, labels.join(", ")].filter(Boolean).join(" · ")));
   for (const [detector, what, place, reason] of entry.told) {
     const line = element("small", {}, element("span", { class: what }, `${detector}: ${what}`));
-    line.append(` ${[place, reason].filter(Boolean).join(" ")}`);
+    line.append(` ${[place, reason].filter(Boolean).join(", ")}`);
     button.append(line);
   }
   button.addEventListener("click", () => { location.hash = `line=${entry.line}`; });
@@ -125,7 +125,7 @@ async function open(entry) {
   );
   const told = element("ul", {});
   for (const [detector, what, place, reason] of entry.told) {
-    told.append(element("li", { class: what }, `${detector}: ${what} ${place} ${reason}`));
+    told.append(element("li", { class: what }, `${detector}: ${what} ${[place, reason].filter(Boolean).join(", ")}`));
   }
   body.append(told);
   if (prompt) body.append(element("details", {}, element("summary", {}, "prompt"), element("pre", {}, prompt)));
