@@ -45,6 +45,11 @@ _BLANK: Final = Bar(2, 400)
 _IN_CODE: Final = Bar(8, 2_000)
 _WRAP: Final = 24
 """How much of the next copy must stand in the prompt too, for the prompt to be what is being repeated."""
+MARGIN: Final = 1.25
+"""Copies that are allowed for each that the prompt may ask for."""
+_ASKED_FOR: Final = 128
+"""Longest passage of which the prompt may ask for a number of copies, in code points."""
+_FEWEST: Final = 4
 _SAMPLE: Final = 2_000
 
 
@@ -56,10 +61,10 @@ def base_bar(period: int) -> Bar:
     return _LONGEST
 
 
-def bar_for(tail: str, period: int, *, in_code: bool, prompt: str) -> Bar:
+def bar_for(tail: str, period: int, *, in_code: bool, prompt: str, asked: int = 0) -> Bar:
     """The bar for a text that ends in `tail`, whose last `period` code points repeat.
 
-    `prompt` is the prompt without its white space.
+    `prompt` is the prompt without its white space; `asked` is how many copies it may ask for of what stands in it.
     """
     bar = base_bar(period)
     block = tail[-min(period, _SAMPLE) :]
@@ -76,7 +81,15 @@ def bar_for(tail: str, period: int, *, in_code: bool, prompt: str) -> Bar:
         bar = bar.at_least(*_IN_CODE)
     if prompt and (told := _copies_in(prompt, tail, period)):
         bar = bar.raised(1 + 4 * told, 1)
+    if asked > bar.copies and period <= _ASKED_FOR and _stands_in(prompt, block):
+        bar = bar.at_least(MARGIN * asked, 0)
     return bar
+
+
+def _stands_in(prompt: str, block: str) -> bool:
+    """Whether the prompt holds what is repeated, wherever a copy is said to begin."""
+    spelled = "".join(block.split())
+    return len(spelled) >= _FEWEST and any(spelled[at:] + spelled[:at] in prompt for at in range(len(spelled)))
 
 
 def _copies_in(prompt: str, tail: str, period: int) -> int:

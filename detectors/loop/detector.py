@@ -98,12 +98,12 @@ class LoopScanner:
         self._name = name
         self._hold = settings.hold
         self._in_tool = lane.channel is Channel.TOOL
-        self._verbatim = Verbatim(settings.longest_period, settings.patience, prompt.text)
+        self._verbatim = Verbatim(settings.longest_period, settings.patience, prompt)
         self._tail = GridTail(step=STEP, keep=self._verbatim.window)
         self._fence = Fence()
         self._headers = Headers(prompt.headers, settings.restarts)
         self._words = Words(prompt.told)
-        self._diagonal = Diagonal(self._words, settings.patience)
+        self._diagonal = Diagonal(self._words, settings.patience, prompt.told.most)
         self._recurrence = Recurrence(self._words, settings.patience)
         self._stagnation = Stagnation(self._words, settings.patience)
         self._circling = Circling(prompt.told, settings.patience)
@@ -167,8 +167,8 @@ class LoopScanner:
         if not step.words:
             return
         repeat = self._diagonal.take(step)
-        self._recurrence.take(step)
-        self._stagnation.take(step)
+        self._recurrence.take(step, listing=self._diagonal.listing)
+        self._stagnation.take(step, listing=self._diagonal.listing)
         self._circling.take(step)
         self._sentences.take(step)
         if repeat is not None:

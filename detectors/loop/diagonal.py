@@ -9,8 +9,9 @@ In a matrix that compares a text with itself copies lie along a diagonal (dot pl
 within 12 %, or on its double or treble, adds a point, and each word costs a third of one. Up to four candidates are
 followed.
 
-Where the numbers change from copy to copy, or most copies bring a word that the others do not have, it is a count or a
-list (`counter`), which takes far more to be wrong than copies that only vary (`near`).
+Where the numbers change from copy to copy, where most copies bring a word that the others do not have, or where short
+copies differ much from their neighbours, it is a count or a list (`counter`). That takes far more to be wrong than
+copies that only vary (`near`), and more still where the prompt names a number that it may be to come to.
 """
 
 from __future__ import annotations
@@ -20,9 +21,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from detectors.loop.bar import MARGIN
 from detectors.loop.level import level
 from detectors.loop.tokens import NUMBER, SHORT
 from detectors.loop.words import REMEMBERED, Step, Words
+
+
+class _Bar(NamedTuple):
+    copies: float
+    covered: float
+    """Code points after the first copy."""
+
 
 _SEED: Final = 3
 _SEED_UNSPACED: Final = 6
@@ -38,18 +47,25 @@ _SHORT: Final = 300
 """Periods shorter than this, in code points, need up to five copies more."""
 _COVERED: Final = 500
 """Code points a verdict needs after the first copy."""
-_COUNTER_WARN: Final = (20.0, 1_200)
-_COUNTER_STOP: Final = (80.0, 6_000)
-"""Copies, and code points covered."""
+_COUNTER_WARN: Final = _Bar(20, 1_200)
+_COUNTER_STOP: Final = _Bar(80, 6_000)
 _PROTECTED: Final = 2.5
 """Factor on copies and length in code and tables."""
 _BROUGHT: Final = 0.6
 _BROUGHT_PER_WORD: Final = 0.015
 """Words that a copy of a list has and the others have not: so many at least, and so many for each of its words."""
-_COMPARED: Final = 8
+_COMPARED: Final = 24
 """Copies that are compared for that."""
+_DRIFT: Final = 0.25
+"""Share of its words in which each entry of a list differs from the one before ..."""
+_ENTRY: Final = 40
+"""... if it is no longer than this, in words."""
 _LOOKS: Final = 3
 """A candidate is held against the thresholds eight (`1 << 3`) times in a period."""
+_LIST_GOES_ON: Final = 100
+"""Words for which a list is taken to go on after it was last seen to."""
+_NEIGHBOURS: Final = 8
+"""Entries that are compared with their neighbours."""
 _PLACE: Final = REMEMBERED - 1
 _SLOTS: Final = 2_048
 
@@ -78,6 +94,8 @@ class _Candidate:
     points: float = 0.0
     """At word `last`."""
     seeds: int = 0
+    direct: int = 0
+    """Seeds at the distance itself. A candidate that mostly lives on its multiples is none."""
     changed: int = 0
     """Numbers that differed from the copy before."""
     judged: int = 0
@@ -88,15 +106,18 @@ class _Candidate:
 
 
 class Diagonal:
-    """Follows the distances at which seeds come again."""
+    """Follows the distances at which seeds come again. `asked` is how many entries of a list the prompt may ask for."""
 
-    __slots__ = ("_candidates", "_patience", "_seeds", "_words")
+    __slots__ = ("_candidates", "_count_to", "_listing_until", "_patience", "_seeds", "_words")
 
-    def __init__(self, words: Words, patience: float) -> None:
+    def __init__(self, words: Words, patience: float, asked: int = 0) -> None:
         self._words = words
         self._patience = patience
         self._seeds = array("H", bytes(2 * _SLOTS))
         """Where each seed was last, as places in the memory of words."""
+        self._count_to = _Bar(max(_COUNTER_STOP.copies, MARGIN * asked), _COUNTER_STOP.covered)
+        self._listing_until = 0
+        """Number of the word up to which a count or a list is taken to go on."""
         self._candidates: list[_Candidate] = []
 
     def take(self, step: Step) -> Repeat | None:
@@ -125,9 +146,15 @@ class Diagonal:
             number += 1
         return None if fed is None or fed.points < _POINTS else self._judge(fed, step)
 
+    @property
+    def listing(self) -> bool:
+        """Whether a count or a list is going on."""
+        return self._words.count <= self._listing_until
+
     def restart(self) -> None:
         """Forget the candidates, not the words."""
         self._candidates = []
+        self._listing_until = 0
 
     def _same(self, at: int, now: int, length: int) -> bool:
         """Whether the `length` words up to place `at` are those up to place `now`, any number like any other."""
@@ -146,7 +173,7 @@ class Diagonal:
             if abs(distance - known) <= tolerance:
                 candidate.distance = distance
                 return candidate
-            if known > 8 and (abs(distance - 2 * known) <= 2 * tolerance or abs(distance - 3 * known) <= 3 * tolerance):
+            if 2 * candidate.direct >= candidate.seeds and _is_multiple(distance, known, tolerance):
                 return candidate
         alive = [candidate for candidate in self._candidates if candidate.points_at(number) > 0]
         if len(alive) == _CANDIDATES:
@@ -166,6 +193,7 @@ class Diagonal:
         candidate.points = min(points + 1, _MOST_POINTS)
         candidate.last = number
         candidate.seeds += 1
+        candidate.direct += distance == candidate.distance
         codes = self._words.codes
         code = codes[number & _PLACE]
         if code & NUMBER and codes[(number - distance) & _PLACE] != code:
@@ -183,10 +211,12 @@ class Diagonal:
         factor = self._patience * (_PROTECTED if step.protected else 1.0)
         block = self._words.last(distance, candidate.last + 1)
         distinct = {code for code in block if code < SHORT}
-        if self._counts(candidate, copies, block):
+        counts = self._counts(candidate, copies, block)
+        self._listing_until = candidate.last + _LIST_GOES_ON if counts else 0
+        if counts:
             if len(distinct) < 2:
                 return None
-            warned, stopped = (_share(copies, covered, *bar) / factor for bar in (_COUNTER_WARN, _COUNTER_STOP))
+            warned, stopped = (_share(copies, covered, *bar) / factor for bar in (_COUNTER_WARN, self._count_to))
             return Repeat("counter", level(warned, stopped), candidate.since, period, copies)
         if len(distinct) < 3 or (distance > 40 and len(distinct) < 10):
             return None
@@ -203,7 +233,19 @@ class Diagonal:
             return True
         several = min(int(copies), _COMPARED, _PLACE // distance)
         brought = len(set(self._words.last(several * distance, candidate.last + 1))) - len(set(block))
-        return brought >= max(_BROUGHT, _BROUGHT_PER_WORD * distance) * (several - 1) > 0
+        if brought >= max(_BROUGHT, _BROUGHT_PER_WORD * distance) * (several - 1) > 0:
+            return True
+        if distance > _ENTRY or several < 3:
+            return False
+        length = (min(several, _NEIGHBOURS) - 1) * distance
+        here = self._words.last(length, candidate.last + 1)
+        before = self._words.last(length, candidate.last + 1 - distance)
+        return sum(one != other for one, other in zip(here, before, strict=True)) >= _DRIFT * length
+
+
+def _is_multiple(distance: int, known: int, tolerance: float) -> bool:
+    """Whether one or two copies have been skipped."""
+    return known > 8 and (abs(distance - 2 * known) <= 2 * tolerance or abs(distance - 3 * known) <= 3 * tolerance)
 
 
 def _share(copies: float, covered: float, copies_needed: float, covered_needed: float) -> float:

@@ -1,50 +1,71 @@
 """Self-prompting: the model has answered, and goes on to write the next question itself, and its answer, and so on.
 
-A prompt that is made of parts with headers at the start of a line (`[STATEMENT]`, `Question:`, `User:`) ends where the
-answer belongs. A response that starts such a part again and again continues the prompt instead of answering it. The
-header under which the answer is to stand (the prompt ends with it) is the model's to write.
+A prompt that is made of parts with headers at the start of a line (`[STATEMENT]`, `Question:`, `### Problem`, `User:`)
+ends where the answer belongs. A response that starts such a part again and again continues the prompt instead of
+answering it. The header under which the answer is to stand (the prompt ends with it) is the model's to write, and each
+line of the prompt may be quoted once: who answers four questions may repeat them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from detectors.loop.level import level
 
+_NAMES: Final = "Question|Problem|User|Human|Input|Q|Instruction|Statement"
 _HEADER: Final = re.compile(
-    r"^[ \t]*(\[[A-Z][A-Z _]{2,30}\]|(?:Question|Problem|User|Human|Input|Q|Instruction|Statement)[ \t]*\d*[ \t]*:)",
+    rf"^[ \t]*(\[[A-Z][A-Z _]{{2,30}}\]|(?:#+[ \t]*|\*\*)?(?:{_NAMES})[ \t]*\d*[ \t]*:|#+[ \t]*(?:{_NAMES})[ \t]*\d*)",
     re.MULTILINE,
 )
 _DIGITS: Final = re.compile(r"\d+")
-LONGEST: Final = 64
-"""Code points of a header, with what stands before it on its line."""
+_LONGEST: Final = 400
+"""Code points of a line that begins with a header, as far as it is read."""
+_SPACE: Final = r"[ \t]*"
 
 
-def headers_of(prompt: str) -> re.Pattern[str] | None:
-    """What finds the prompt's headers at the start of a line; `None` if it has none."""
-    found = [_name(match.group(1)) for match in _HEADER.finditer(prompt)]
-    names = set(found)
-    if found and prompt.rstrip().endswith(found[-1]):
-        names.discard(found[-1])
+@dataclass(frozen=True, slots=True)
+class PromptHeaders:
+    """The headers of a prompt."""
+
+    finds: re.Pattern[str]
+    """Finds their lines. The first group is the header."""
+    lines: Mapping[str, int]
+    """Their lines in the prompt, and how often each stands there."""
+
+
+def headers_of(prompt: str) -> PromptHeaders | None:
+    """The headers of `prompt`; `None` if it has none."""
+    found = list(_HEADER.finditer(prompt))
+    names = {_name(match.group(1)) for match in found}
+    if found and found[-1].end() == len(prompt.rstrip()):
+        names.discard(_name(found[-1].group(1)))
     if not names:
         return None
-    # A number stands before the colon: `Question 3:`.
-    spelled = (re.escape(name).replace(":", r"[ \t]*\d*[ \t]*:") for name in sorted(names))
-    return re.compile(rf"^[ \t]*({'|'.join(spelled)})", re.MULTILINE)
+    spelled = (re.escape(name).replace(r"\ ", _SPACE).replace(":", rf"{_SPACE}\d*{_SPACE}:") for name in sorted(names))
+    finds = re.compile(rf"^{_SPACE}({'|'.join(spelled)})(.{{0,{_LONGEST}}})\n", re.MULTILINE)
+    lines: dict[str, int] = {}
+    for match in finds.finditer(prompt + "\n"):
+        if match.group(2).strip():
+            line = match.group().strip()
+            lines[line] = lines.get(line, 0) + 1
+    return PromptHeaders(finds, lines)
 
 
 def _name(header: str) -> str:
-    return _DIGITS.sub("", header).replace(" :", ":").strip()
+    return " ".join(_DIGITS.sub("", header).split()).replace(" :", ":")
 
 
 class Headers:
     """Counts the prompt's headers in a growing text, each by itself."""
 
-    __slots__ = ("_finds", "_restarts", "_seen", "_times", "most", "since")
+    __slots__ = ("_headers", "_quotes", "_restarts", "_seen", "_times", "most", "since")
 
-    def __init__(self, finds: re.Pattern[str] | None, restarts: int) -> None:
-        self._finds = finds
+    def __init__(self, headers: PromptHeaders | None, restarts: int) -> None:
+        self._headers = headers
+        self._quotes = dict(headers.lines) if headers else {}
         self._restarts = restarts
         self._times: dict[str, int] = {}
         self._seen = 0
@@ -54,18 +75,22 @@ class Headers:
 
     def look(self, text: str, end: int) -> None:
         """Take notice of the headers in `text`, which ends at absolute offset `end`, that were not seen before."""
-        if self._finds is None:
+        if self._headers is None:
             return
         start = end - len(text)
-        for match in self._finds.finditer(text, max(0, self._seen - start)):
+        for match in self._headers.finds.finditer(text, max(0, self._seen - start)):
+            self._seen = start + match.end() - 1
+            line = match.group().strip()
+            if self._quotes.get(line, 0) > 0:
+                self._quotes[line] -= 1
+                continue
             name = _name(match.group(1))
-            self._times[name] = self._times.get(name, 0) + 1
-            if self._times[name] > self.most:
-                self.most = self._times[name]
-                if self.most == 1:
+            times = self._times[name] = self._times.get(name, 0) + 1
+            if times > self.most:
+                self.most = times
+                if times == 1:
                     self.since = start + match.start()
-            self._seen = start + match.end()
-        self._seen = max(self._seen, end - LONGEST)
+        self._seen = max(self._seen, end - _LONGEST)
 
     def restart(self) -> None:
         """Count from here."""

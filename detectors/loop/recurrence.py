@@ -28,7 +28,7 @@ _DOWN: Final = _EVERY * log((1 - _WHEN_STUCK) / (1 - _USUALLY))
 _FORGOTTEN: Final = 12_000
 """Words after which a phrase that has not come again is new."""
 _WARN: Final = 48.0
-_STOP: Final = 800.0
+_STOP: Final = 600.0
 _PROTECTED: Final = 2.5
 """Factor on the thresholds in code and tables."""
 _SLOTS: Final = 512
@@ -51,7 +51,8 @@ class Recurrence:
         self.since = 0
         """Where the suspicious part starts, in code points."""
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Step, *, listing: bool = False) -> None:
+        """Take a step. In a list, which is judged as one, phrases are only remembered."""
         self._protected = step.protected
         length = 2 * _PHRASE if step.unspaced else _PHRASE
         number = step.first
@@ -60,7 +61,7 @@ class Recurrence:
             if pair * _MIX >> 20 & _EVERY - 1 or number < length:
                 continue
             before = self._count(crc32(self._words.last(length, number)), number, length)
-            if told:
+            if told or listing:
                 continue
             if before >= _BEFORE:
                 if self._sum <= 0:
@@ -87,7 +88,7 @@ class Recurrence:
             self._last[slot] = number
             return 0
         before = self._times[slot]
-        if age >= length and before < 255:
-            self._times[slot] += 1
-        self._last[slot] = number
+        if age >= length:
+            self._times[slot] = min(before + 1, 255)
+            self._last[slot] = number
         return before

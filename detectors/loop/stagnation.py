@@ -26,7 +26,7 @@ _NEW_STEP: Final = log(_NEW_WHEN_STUCK / _NEW_USUALLY)
 _THIRD_STEP: Final = log((1 - _NEW_WHEN_STUCK) / (1 - _NOT_THIRD_USUALLY))
 _NOT_THIRD_STEP: Final = log(_NEW_WHEN_STUCK / _NOT_THIRD_USUALLY)
 _WARN: Final = 44.0
-_STOP: Final = 176.0
+_STOP: Final = 140.0
 _FEWEST: Final = 300
 """Words before which nothing is decided."""
 _PLACE: Final = REMEMBERED - 1
@@ -54,7 +54,9 @@ class Stagnation:
         self.since = 0
         """Where the suspicious part starts, in code points."""
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Step, *, listing: bool = False) -> None:
+        """Take a step. In a list, which is judged as one, and in code, the words are only remembered."""
+        judging = not (listing or step.protected)
         codes, slots = self._words.codes, self._slots
         once, twice = self._once, self._twice
         number = step.first
@@ -76,7 +78,7 @@ class Stagnation:
             uses = (entry >> _USES) + 1 if 0 < number - at & _PLACE <= _NEAR else 0
             slots[slot] = (uses if uses < 16 else 15) << _USES | number & _PLACE
             number += 1
-            if told or step.protected:
+            if told or not judging:
                 continue
             once += _OLD_STEP if uses else _NEW_STEP
             twice += _THIRD_STEP if uses > 1 else _NOT_THIRD_STEP

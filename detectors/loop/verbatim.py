@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from detectors.loop.bar import Bar, bar_for, base_bar
 from detectors.loop.exact import Run, TailPeriod
+from detectors.loop.prompt import Prompt
 from guard.contract import STOP, WARN
 
 _SUSPECTED: Final = 0.5
@@ -42,7 +43,7 @@ class Verbatim:
 
     __slots__ = ("_bar", "_patience", "_period", "_prompt", "_said")
 
-    def __init__(self, longest_period: int, patience: float, prompt: str) -> None:
+    def __init__(self, longest_period: int, patience: float, prompt: Prompt) -> None:
         self._period = TailPeriod(longest_period)
         self._patience = patience
         self._prompt = prompt
@@ -83,8 +84,9 @@ class Verbatim:
             rough = base_bar(run.period).raised(patience, patience).progress(run)
             if rough < _SUSPECTED:
                 return rough
-            prompt = "".join(self._prompt.split())
-            self._bar = bar_for(text, run.period, in_code=in_code, prompt=prompt).raised(patience, patience)
+            prompt = "".join(self._prompt.text.split())
+            bar = bar_for(text, run.period, in_code=in_code, prompt=prompt, asked=self._prompt.told.most)
+            self._bar = bar.raised(patience, patience)
         return self._bar.progress(run)
 
 

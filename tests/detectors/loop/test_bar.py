@@ -46,3 +46,16 @@ def test_what_legitimately_repeats_has_a_higher_bar(block: str, in_code: bool, p
 def test_white_space_in_between_does_not_hide_the_prompt() -> None:
     prompt = "".join((SENTENCE.replace(" ", "\n") * 3).split())
     assert bar_for(SENTENCE * 3, len(SENTENCE), in_code=False, prompt=prompt).copies > 5
+
+
+@pytest.mark.parametrize(
+    ("prompt", "asked", "copies"),
+    [
+        ("Write 'Let me check the sum of the two numbers again.' 50 times.", 50, 62.5),
+        ("Check the sum of the two numbers. 50 times.", 50, 5),
+        ("Write 'Let me check the sum of the two numbers again.' 3 times.", 3, 5),
+    ],
+)
+def test_the_prompt_may_ask_for_copies(prompt: str, asked: int, copies: float) -> None:
+    told = "".join(prompt.split())
+    assert bar_for(SENTENCE * 9, len(SENTENCE), in_code=False, prompt=told, asked=asked).copies == copies

@@ -73,6 +73,26 @@ def test_counts_and_lists_are_counters(text: str) -> None:
     assert most(text, "counter") >= 0.9
 
 
+def test_a_count_may_go_on_as_far_as_the_prompt_says() -> None:
+    words = words_for()
+    diagonal = Diagonal(words, 1, asked=600)
+    assert max(found.level for step in read(words, NUMBERED) if (found := diagonal.take(step))) == pytest.approx(
+        0.72, abs=0.03
+    )
+    assert diagonal.listing
+
+
+def test_a_list_is_known_as_one_while_it_goes_on() -> None:
+    words = words_for()
+    diagonal = Diagonal(words, 1)
+    listing = []
+    for step in read(words, NUMBERED[:3_000] + " ".join(passage(300))):
+        diagonal.take(step)
+        listing.append(diagonal.listing)
+    assert listing[40]
+    assert not listing[-1]
+
+
 def test_a_chain_of_names_is_a_list_even_if_the_names_are_known() -> None:
     names = passage(60)
     text = " ".join(names) + ". " + "".join(f"who is a descendant of {name}, " for name in names)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from detectors._grid import GridTail
@@ -81,5 +79,16 @@ def test_a_restart_counts_anew() -> None:
     assert headers.level() == 0
 
 
-def test_what_finds_them_is_a_pattern() -> None:
-    assert isinstance(headers_of(PROMPT), re.Pattern)
+@pytest.mark.parametrize("mark", ["### Problem", "**Question 1:", "# Input:"])
+def test_headers_in_markdown(mark: str) -> None:
+    assert count(f"{mark}\nWhat now?\n" * 5, f"Solve it.\n\n{mark}\nWhat is it?\n\nAnswer:").most == 5
+
+
+def test_each_line_of_the_prompt_may_be_quoted_once() -> None:
+    questions = "".join(f"Question {number}: What is {number} and one?\n" for number in range(1, 6))
+    assert count(questions, questions).most == 0
+    assert count(questions * 2, questions).most == 5
+
+
+def test_a_line_is_read_to_its_end() -> None:
+    assert count("Question: is this the end" + " or this" * 30 + "?\n", "Question: What is it?\nAnswer:").most == 1

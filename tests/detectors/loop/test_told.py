@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from detectors.loop.tokens import codes_of, pairs_of
 from detectors.loop.told import Told
 
@@ -38,3 +40,17 @@ def test_few_pairs_pass_that_are_not_told() -> None:
 def test_a_huge_prompt_takes_bounded_memory() -> None:
     told = Told(" ".join(str(number) for number in range(100_000)))
     assert sum(told.holds(pairs_of(codes_of("5 6 7 8"), 0))[1:]) == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "most"),
+    [
+        ("", 0),
+        ("Say hello 100 times.", 100),
+        ("Write it fifty times, in 2 columns.", 50),
+        ("In 2021 it was 3.75 metres and 12,500 tons.", 0),
+        ("from 1 to 20, then 7", 20),
+    ],
+)
+def test_the_greatest_number_that_may_be_asked_for(prompt: str, most: int) -> None:
+    assert Told(prompt).most == most

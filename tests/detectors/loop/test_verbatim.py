@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from detectors._grid import GridTail
+from detectors.loop.prompt import Prompt
 from detectors.loop.verbatim import Suspicion, Verbatim
 from guard.contract import STOP, WARN
 
@@ -8,7 +9,7 @@ SENTENCE = "Let me check the sum of the two numbers again. "
 
 
 def suspicions(text: str, *, fence: int = -1, patience: float = 1, prompt: str = "") -> list[Suspicion]:
-    verbatim = Verbatim(16_000, patience, prompt)
+    verbatim = Verbatim(16_000, patience, Prompt(prompt))
     tail = GridTail(step=64, keep=verbatim.window)
     return [found for end in tail.grow(text) if (found := verbatim.look(tail.text, end, fence))]
 
@@ -43,7 +44,7 @@ def test_patience() -> None:
 
 
 def test_what_is_forgotten_may_be_said_again() -> None:
-    verbatim = Verbatim(16_000, 1, "")
+    verbatim = Verbatim(16_000, 1, Prompt(""))
     tail = GridTail(step=64, keep=verbatim.window)
     for end in tail.grow(SENTENCE * 20):
         verbatim.look(tail.text, end, -1)
