@@ -17,7 +17,7 @@ from guard.contract import estimate_tokens
 
 _ROUNDING: Final = 1e-6
 """A sum of floats is compared with a limit: what is less than this past it is not past it. One character counts for at
-least 0.3 tokens."""
+least a quarter of a token."""
 _BLOCK: Final = 64
 """Code points between two counts by a tokenizer."""
 _LONGEST_WORD: Final = 256

@@ -32,13 +32,13 @@ from tests.support.engine import Custom, Words
     ("text", "tokens"),
     [
         ("", 0.0),
-        ("a" * 33, 10.0),
-        ("é" * 33, 10.0),
-        ("中" * 10, 7.0),
+        ("a" * 40, 10.0),
+        ("é" * 25, 10.0),
+        ("中" * 10, 6.0),
         ("かな한글", 2.8),
-        ("中文abc", 1.4 + 3 / 3.3),
-        ("\u2e7f", 1 / 3.3),
-        ("\u2e80", 0.7),
+        ("中文abc1", 1.2 + 0.75 + 1),
+        ("\u2e7f", 0.4),
+        ("\u2e80", 0.6),
     ],
 )
 def test_tokens_are_estimated_by_script(text: str, tokens: float) -> None:

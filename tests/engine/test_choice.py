@@ -164,9 +164,9 @@ def test_a_cut_found_when_the_old_lane_settles_keeps_the_new_one_from_beginning(
 def test_spent_tokens_are_summed_over_lanes_as_they_are_fed() -> None:
     review = choice()
     tell(review, (REASONING, "r" * 40), (CONTENT, "c" * 30))
-    assert review.spent == int((40 + 28) / 3.3)
+    assert review.spent == int((40 + 28) / 4)
     review.tool(0, "call_1", "n" * 15)
-    assert review.spent == int((40 + 30 + 16) / 3.3)
+    assert review.spent == int((40 + 30 + 16) / 4)
 
 
 # --- logprobs

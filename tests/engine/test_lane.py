@@ -77,9 +77,9 @@ def test_tokens_are_spent_as_they_are_fed() -> None:
     plan = plan_of(hold={Channel.CONTENT: Hold(step=4, limit=8)})
     lane = LaneReview(CONTENT, plan, Context(), spent.append)
     lane.push(ALPHABET[:10])
-    assert spent == pytest.approx([4 / 3.3] * 2)
+    assert spent == pytest.approx([4 / 4] * 2)
     lane.settle()
-    assert sum(spent) == pytest.approx(10 / 3.3)
+    assert sum(spent) == pytest.approx(10 / 4)
 
 
 # --- the floor

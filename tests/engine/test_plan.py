@@ -44,6 +44,6 @@ def test_a_plan_with_one_slow_detector_is_slow() -> None:
 def test_defaults_of_a_plan() -> None:
     plan = Plan(watch={}, decide=lambda lane, finding: Decision("", Flag()), can_act=lambda channel, name: False)
     assert plan.hold == DEFAULT_HOLD
-    assert plan.count_tokens("a" * 33) == pytest.approx(10.0)
+    assert plan.count_tokens("a" * 40) == pytest.approx(10.0)
     assert not plan.keep_text
     assert not plan.slow

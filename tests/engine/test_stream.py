@@ -130,7 +130,7 @@ def test_a_clean_answer() -> None:
 def test_without_usage_from_upstream_it_is_estimated() -> None:
     guard = stream(prompt="p" * 34)
     commands = play(guard, [text(REASONING, "r" * 33), text(CONTENT, "c" * 40), FINISHED, UpstreamEnded()])
-    assert commands[-2:] == [SendUsage(Usage(11, 22), estimated=True), EndStream()]
+    assert commands[-2:] == [SendUsage(Usage(9, 18), estimated=True), EndStream()]
     assert guard.usage is None
 
 
@@ -317,8 +317,8 @@ def test_scanners_are_told_what_the_choice_has_spent_over_its_lanes() -> None:
 
     guard = stream(Asks(), choices=2)
     play(guard, [text(REASONING, "r" * 32), text(CONTENT, "c" * 4), text(SECOND, "s" * 4)])
-    assert [(lane, spent) for lane, spent in asked[-3:]] == [(REASONING, 9), (CONTENT, 10), (SECOND, 1)]
-    assert (guard.spent(0), guard.spent(1), guard.spent(2)) == (10, 1, 0)
+    assert [(lane, spent) for lane, spent in asked[-3:]] == [(REASONING, 8), (CONTENT, 9), (SECOND, 1)]
+    assert (guard.spent(0), guard.spent(1), guard.spent(2)) == (9, 1, 0)
 
 
 # --- upstream breaks off

@@ -73,7 +73,7 @@ def test_tokens_saved_are_what_was_left_at_a_cut(limit: int | None, saved: float
 def test_released_tokens_are_summed_by_channel_and_the_first_is_timed_once() -> None:
     metrics = Metrics()
     thinking = Lane(0, Channel.REASONING)
-    summary = noted(SendText(thinking, "x" * 33), SendText(LANE, "y" * 66), SendText(LANE, "z" * 33), metrics=metrics)
+    summary = noted(SendText(thinking, "x" * 40), SendText(LANE, "y" * 80), SendText(LANE, "z" * 40), metrics=metrics)
     assert summary.tokens == pytest.approx({Channel.REASONING: 10, Channel.CONTENT: 30})
     assert metrics.registry.get_sample_value("guard_time_to_first_token_seconds_count") == 1
     assert metrics.registry.get_sample_value("guard_time_to_first_token_seconds_sum") == 0.5
