@@ -4,6 +4,11 @@ Going past the soft budget is a finding of score 0.5, past the hard one of score
 at the first character over the budget, so a cut there leaves the budget's worth of text. Nothing is held back: on a
 budget counted by a tokenizer, or for the whole choice, the text before the step in which it was noticed has gone.
 
+Without settings, the soft and hard budgets of thinking and answer are 8,000 and 16,000 tokens each; of QwQ-32B-Preview,
+which thinks less and in its answer, half of that. Of 910 ordinary outputs of QwQ-32B 5.6 % are past the soft and 0.3 %
+past the hard budget, of 765 of Preview 9.8 % and 1.3 % (estimated tokens). `detail` holds what the last 4,000 characters say of overthinking
+(`detectors._overthinking`).
+
 Tokens are counted by the tokenizer at `tokenizer`, else estimated; the budget of a choice is compared with the
 engine's own count over all lanes (`Context.spent`).
 """
@@ -12,9 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from detectors import _overthinking
 from detectors._count import Characters, CountedTokens, EstimatedTokens, Meter
 from guard.contract import STOP, WARN, Channel, Context, DetectorError, Finding, Lane, Report, Span, Stability
 
@@ -44,12 +51,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class LengthSettings:
-    """What an operator may change. Without a budget nothing is limited."""
+    """What an operator may change. A budget that is given replaces that of the model's family."""
 
-    reasoning_tokens: Budget = field(default_factory=Budget)
-    """Tokens of the thinking."""
-    content_tokens: Budget = field(default_factory=Budget)
-    """Tokens of the answer."""
+    reasoning_tokens: Budget | None = None
+    """Tokens of the thinking. By default those of the model's family (`FAMILIES`); `{}` sets no limit."""
+    content_tokens: Budget | None = None
+    """Tokens of the answer. By default those of the model's family (`FAMILIES`); `{}` sets no limit."""
     tool_tokens: Budget = field(default_factory=Budget)
     """Tokens of one tool call: its name and arguments."""
     choice_tokens: Budget = field(default_factory=Budget)
@@ -59,6 +66,10 @@ class LengthSettings:
     tool_characters: Budget = field(default_factory=Budget)
     tokenizer: str = ""
     """A `tokenizer.json` or the folder that holds one. Without it tokens are estimated from the kinds of characters."""
+
+
+FAMILIES: Final = (("*qwq-32b-preview*", Budget(4_000, 8_000)), ("*", Budget(8_000, 16_000)))
+"""Names of models, as a glob in lower case, and the budget of thinking and answer; the first that fits."""
 
 
 class Length:
@@ -84,9 +95,10 @@ class Length:
 
     def open(self, lane: Lane, context: Context, history: str = "") -> LengthScanner:
         settings = self.settings
+        family = next(budget for names, budget in FAMILIES if fnmatchcase(context.model.lower(), names))
         tokens: dict[Channel, Budget] = {
-            Channel.REASONING: settings.reasoning_tokens,
-            Channel.CONTENT: settings.content_tokens,
+            Channel.REASONING: family if settings.reasoning_tokens is None else settings.reasoning_tokens,
+            Channel.CONTENT: family if settings.content_tokens is None else settings.content_tokens,
             Channel.TOOL: settings.tool_tokens,
         }
         characters: dict[Channel, Budget] = {
@@ -109,7 +121,7 @@ class Length:
 class LengthScanner:
     """One lane."""
 
-    __slots__ = ("_fed", "_gauges", "_history", "_name", "_peaks")
+    __slots__ = ("_fed", "_gauges", "_history", "_kept", "_name", "_peaks", "_pieces")
 
     def __init__(self, name: str, gauges: list[_Gauge], history: str) -> None:
         self._name = name
@@ -117,14 +129,20 @@ class LengthScanner:
         self._history = len(history)
         self._fed = len(history)
         self._peaks = dict.fromkeys(Length.labels, 0.0)
-        # A budget spent in the history is reported with the first new text: the lane is over it, and goes on.
+        self._pieces: list[str] = []
+        self._kept = 0
+        self._keep(history)
         for gauge in gauges if history else ():
-            gauge.meter.advance(history)
+            total = gauge.meter.advance(history)
+            # Reported before; but past the hard budget the lane is over, and goes on: that is said once more.
+            while len(gauge.limits) > 1 and total > gauge.limits[0][0]:
+                gauge.limits.pop(0)
 
     def feed(self, delta: str) -> Report:
         self._fed += len(delta)
         findings: list[Finding] = []
         if delta:
+            self._keep(delta)
             for gauge in self._gauges:
                 total = gauge.meter.advance(delta)
                 while gauge.limits and total > gauge.limits[0][0]:
@@ -149,8 +167,23 @@ class LengthScanner:
             label=label,
             score=score,
             span=Span(start, start + 1),
-            detail={"budget": gauge.budget, "limit": limit, "counted": gauge.counted},
+            detail={"budget": gauge.budget, "limit": limit, "counted": gauge.counted, **self._signals(start)},
         )
+
+    def _keep(self, delta: str) -> None:
+        if not self._gauges or not delta:
+            return
+        self._pieces.append(delta)
+        self._kept += len(delta)
+        if self._kept > 2 * _overthinking.KEPT + len(delta):
+            tail = "".join(self._pieces)[-_overthinking.KEPT - len(delta) :]
+            self._pieces = [tail]
+            self._kept = len(tail)
+
+    def _signals(self, end: int) -> dict[str, float]:
+        """What the text up to `end` says of overthinking: the same however it was cut."""
+        text = "".join(self._pieces)
+        return _overthinking.signals(text[: len(text) - (self._fed - end)])
 
 
 class _Gauge:

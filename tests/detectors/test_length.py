@@ -78,13 +78,41 @@ def test_a_budget_spent_in_the_history_is_reported_with_the_first_new_text() -> 
     assert finding.span.start == len(history)
 
 
+def test_a_soft_budget_spent_in_the_history_is_not_reported_again() -> None:
+    limited = detector(content_characters=Budget(soft=100, hard=600))
+    findings = scan(limited, TEXT, history=TEXT[:500])
+    assert [finding.label for _, finding in findings] == ["hard_budget"]
+
+
+@pytest.mark.parametrize(
+    ("model", "soft", "hard"),
+    [("Qwen/QwQ-32B", 8_000, 16_000), ("qwq-32b-preview-q4", 4_000, 8_000), ("", 8_000, 16_000)],
+)
+@pytest.mark.parametrize("channel", [Channel.REASONING, Channel.CONTENT])
+def test_budgets_by_family_of_models(model: str, soft: int, hard: int, channel: Channel) -> None:
+    findings = scan(detector(), "word " * 13_000, lane=LANES[channel], context=Context(model=model), step=512)
+    assert [finding.detail["limit"] for _, finding in findings] == [soft, hard]
+    unlimited = detector(reasoning_tokens=Budget(), content_tokens=Budget())
+    assert scan(unlimited, "word " * 13_000, lane=LANES[channel], context=Context(model=model), step=512) == []
+
+
+def test_a_finding_tells_signs_of_overthinking() -> None:
+    text = "Wait, the answer is 12. Let me verify that once more, to be sure. " * 100
+    ((_, finding),) = scan(detector(content_characters=Budget(hard=5_000), content_tokens=Budget()), text)
+    assert float(finding.detail["hesitations"]) > 50
+    assert float(finding.detail["compression"]) < 0.1
+    assert float(finding.detail["repeated_answers"]) > 20
+    assert_detector_contract(detector(content_characters=Budget(soft=900, hard=5_000)), [text])
+
+
 def test_nothing_is_held() -> None:
     scanner = detector(content_tokens=Budget(hard=5)).open(LANES[Channel.CONTENT], Context())
     assert [scanner.feed("some words").settled for _ in range(5)] == [10, 20, 30, 40, 50]
 
 
 def test_peaks_tell_how_close_it_was() -> None:
-    scanner = detector(content_characters=Budget(hard=100)).open(LANES[Channel.CONTENT], Context())
+    limited = detector(content_characters=Budget(hard=100), content_tokens=Budget())
+    scanner = limited.open(LANES[Channel.CONTENT], Context())
     scanner.feed("x" * 50)
     assert scanner.peaks() == {"soft_budget": 0, "hard_budget": STOP / 2}
 

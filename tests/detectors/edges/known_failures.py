@@ -7,7 +7,7 @@ from typing import Final
 
 LOOP: Final[Mapping[str, str]] = {
     "counting aloud": "numbers alone, without a word between them, are taken for data",
-    "round of doubts": "its six doubts and six replies make too many combinations to be old before the text ends: suspected",
+    "round of doubts": "suspected; its doubts and replies make too many combinations to be all old before the text ends",
     "fresh words, same conclusion": "new words in every sentence are taken for something new; it needs the meaning",
     "impatient": "only suspected: the fourth copy ends between two looks, which are 64 characters apart",
 }
@@ -22,11 +22,5 @@ LANGUAGE: Final[Mapping[str, str]] = {
 
 LENGTH: Final[Mapping[str, str]] = {
     "tools go by the answer's budget": "a tool call has a budget of its own, `tool_tokens`",
-    "history was past soft": "a budget that the history had spent is reported with the first new text",
-    "history was past both": "a budget that the history had spent is reported with the first new text",
-    "Qwen/QwQ-32B with 9000 tokens": "no budget by default; families of models have none yet",
-    "Qwen/QwQ-32B with 17000 tokens": "no budget by default; families of models have none yet",
-    "Qwen/QwQ-32B-Preview with 5000 tokens": "no budget by default; families of models have none yet",
-    "Qwen/QwQ-32B-Preview with 9000 tokens": "no budget by default; families of models have none yet",
-    "unknown model with 17000 tokens": "no budget by default; families of models have none yet",
+    "history was past both": "a lane past its hard budget that goes on is told so once more: else a repair would lift it",
 }

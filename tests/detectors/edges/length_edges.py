@@ -3,8 +3,8 @@
 Where a budget must be reported is counted by hand: the estimate promises one token to 4 characters of ASCII text
 without digits and 0.6 tokens to a Han or kana character (3.3 and 0.7 until it was measured; the rows follow
 `_PER_TOKEN`). A report may come two tokens early and two steps of the grid (32 code points) late. Scripts for which the
-estimate may be refined have wide ranges. The key of the budget per choice, `choice_tokens`, is a name the description does not give; `tool_tokens` was put in afterwards, where the tables had the
-answer's budget for tools.
+estimate may be refined have wide ranges. The key of the budget per choice, `choice_tokens`, is a name the description
+does not give; `tool_tokens` was put in afterwards, where the tables had the answer's budget for tools.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def _fill(source: str, size: int) -> str:
     return (source * (size // len(source) + 1))[:size]
 
 
-_SOURCE: Final = {"ascii": "".join(c for c in LONG if not c.isdigit()), "han": "".join(c for c in SPOKEN["zh"].answer if c >= "\u4e00")}
+_SOURCE: Final = {
+    "ascii": "".join(c for c in LONG if not c.isdigit()),
+    "han": "".join(c for c in SPOKEN["zh"].answer if c >= "\u4e00"),
+}
 
 
 def _text(script: str, tokens: float) -> str:
@@ -149,7 +152,7 @@ SCRIPTS: Final = (
                    "Fewer characters than tokens allow.", {"content_tokens": {"soft": 300, "hard": 600}})
         for code, (low, _) in _LOOSE.items()
     ),
-    LengthCase("half Han, half English", _text("han", 100) + _text("ascii", 300), _at("ascii", 100, 143), None,
+    LengthCase("half Han, half English", _text("han", 100) + _text("ascii", 300), _at("ascii", 100, round(100 * _PER_TOKEN["han"])), None,
                "The sum of both parts.", {"content_tokens": {"soft": 200, "hard": 900}}),
     LengthCase("numbers", _fill("3.14159 + 2.71828 = 5.85987; ", 1_200), (80, 700), None,
                "Digits cost more than letters: Qwen spends one token on each.",
