@@ -158,7 +158,9 @@ class LoopScanner:
         if suspicion is not None:
             self._suspect(suspicion, held, findings)
         self._headers.look(text, end)
-        self._raise("self_prompt", self._headers.level(), self._headers.since, held, end, findings)
+        headers = self._headers
+        restarts = {"copies": headers.most}
+        self._raise("self_prompt", headers.level(), headers.since, held, end, findings, restarts)
         self._read(text[-STEP:], held, end, findings)
 
     def _read(self, piece: str, held: int, end: int, findings: list[Finding]) -> None:

@@ -24,9 +24,6 @@ REMEMBERED: Final = 4_096
 """Words that are remembered. A power of two."""
 _LONGEST_WAIT: Final = 256
 """Code points without white space after which the text is cut anywhere."""
-_MARK: Final = 16
-"""Words between two notes of where in the text they stand."""
-_MARKS: Final = REMEMBERED // _MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +50,11 @@ class Step:
 class Words:
     """Reads a lane's text step by step and remembers its last 4,096 words."""
 
-    __slots__ = ("_marks", "_told", "_waiting", "codes", "count")
+    __slots__ = ("_told", "_waiting", "codes", "count")
 
     def __init__(self, told: Told) -> None:
         self._told = told
         self._waiting = ""
-        self._marks = array("I", bytes(4 * _MARKS))
         self.codes = array("H", bytes(2 * REMEMBERED))
         self.count = 0
 
@@ -73,12 +69,8 @@ class Words:
         words = [code for code in sentences if code]
         first = self.count
         pairs = pairs_of(words, self.codes[(first - 1) % REMEMBERED])
-        self._remember(words, end)
+        self._remember(words)
         return Step(end, first, words, pairs, self._told.holds(pairs), sentences, is_unspaced(piece), protected)
-
-    def offset(self, number: int) -> int:
-        """About where word `number` stands in the text: the end of a step near it."""
-        return self._marks[number // _MARK % _MARKS]
 
     def last(self, length: int, before: int) -> array[int]:
         """The `length` words before word number `before`."""
@@ -86,11 +78,7 @@ class Words:
         start = end - length
         return self.codes[start:end] if start >= 0 else self.codes[start:] + self.codes[:end]
 
-    def _remember(self, words: Sequence[int], end: int) -> None:
-        count = self.count
-        for code in words:
+    def _remember(self, words: Sequence[int]) -> None:
+        for count, code in enumerate(words, self.count):
             self.codes[count % REMEMBERED] = code
-            if not count % _MARK:
-                self._marks[count // _MARK % _MARKS] = end
-            count += 1
-        self.count = count
+        self.count += len(words)

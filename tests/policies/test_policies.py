@@ -61,6 +61,9 @@ R, C, T = Channel.REASONING, Channel.CONTENT, Channel.TOOL
 TABLE: list[tuple[Channel, str, str, float, dict[str, type[Action]]]] = [
     (R, "loop", "exact", STOP, {"default": Cut, "strict": Cut, "reasoning": Repair}),
     (C, "loop", "exact", STOP, {"default": Cut, "strict": Cut, "reasoning": Repair}),
+    (C, "loop", "circular", STOP, {"default": Cut, "strict": Cut, "reasoning": Repair}),
+    (R, "loop", "self_prompt", STOP, {"default": Cut, "strict": Cut, "reasoning": Repair}),
+    (C, "loop", "self_prompt", STOP, {"default": Cut, "strict": Cut, "reasoning": Cut}),
     (T, "loop", "run", STOP, {"default": Cut, "strict": Cut, "reasoning": Cut}),
     (C, "loop", "exact", WARN, {"default": Flag, "strict": Flag, "reasoning": Flag}),
     (R, "language", "leak", STOP, {"default": Flag, "strict": Flag, "reasoning": Flag}),
@@ -90,6 +93,11 @@ def test_a_budget_ends_as_the_clients_own_would(name: str) -> None:
         cut = taken.otherwise if isinstance(taken, Repair) else taken
         assert isinstance(cut, Cut)
         assert cut.finish == "length"
+
+
+@pytest.mark.parametrize("name", ["default", "strict", "reasoning"])
+def test_an_answer_that_goes_on_with_the_prompt_ends_as_it_should_have(name: str) -> None:
+    assert action(name, C, "loop", "self_prompt", STOP) == Cut(finish="stop")
 
 
 def test_observing_holds_nothing_back() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 LOOP: Final[Mapping[str, str]] = {
     "counting aloud": "numbers alone, without a word between them, are taken for data",
-    "round of doubts": "suspected; its doubts and replies make too many combinations to be all old before the text ends",
+    "round of doubts": "suspected; its doubts and replies make too many combinations to be old before the end",
     "fresh words, same conclusion": "new words in every sentence are taken for something new; it needs the meaning",
     "impatient": "only suspected: the fourth copy ends between two looks, which are 64 characters apart",
 }

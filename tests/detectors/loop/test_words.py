@@ -34,14 +34,6 @@ def test_the_last_words_are_remembered_across_the_end_of_the_ring() -> None:
     assert list(words.last(3_000, 5_000)) == everything[2_000:5_000]
 
 
-def test_about_where_a_word_stands() -> None:
-    words = words_for()
-    text = "word " * 4_000
-    list(read(words, text))
-    for number in (words.count - 3_000, words.count - 20):
-        assert abs(words.offset(number) - 5 * number) <= 16 * 5 + 64
-
-
 def test_what_the_prompt_holds_is_told() -> None:
     (first, *_) = read(words_for("Let me check case 12"), TEXT)
     assert list(first.told[:6]) == [True, True, True, True, True, False]
