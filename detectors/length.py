@@ -6,11 +6,12 @@ budget counted by a tokenizer, or for the whole choice, the text before the step
 
 Without settings, the soft and hard budgets of thinking and answer are 8,000 and 16,000 tokens each; of QwQ-32B-Preview,
 which thinks less and in its answer, half of that. Of 910 ordinary outputs of QwQ-32B 5.6 % are past the soft and 0.3 %
-past the hard budget, of 765 of Preview 9.8 % and 1.3 % (estimated tokens). `detail` holds what the last 4,000 characters say of overthinking
-(`detectors._overthinking`).
+past the hard budget, of 765 of Preview 9.8 % and 1.3 % (estimated tokens). `detail` holds what the last 4,000
+characters say of overthinking (`detectors._overthinking`).
 
 Tokens are counted by the tokenizer at `tokenizer`, else estimated; the budget of a choice is compared with the
-engine's own count over all lanes (`Context.spent`).
+engine's own count over all lanes (`Context.spent`). There is no budget of a choice in characters: nobody but the engine
+sees all lanes of a choice.
 """
 
 from __future__ import annotations

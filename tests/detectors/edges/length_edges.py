@@ -152,8 +152,9 @@ SCRIPTS: Final = (
                    "Fewer characters than tokens allow.", {"content_tokens": {"soft": 300, "hard": 600}})
         for code, (low, _) in _LOOSE.items()
     ),
-    LengthCase("half Han, half English", _text("han", 100) + _text("ascii", 300), _at("ascii", 100, round(100 * _PER_TOKEN["han"])), None,
-               "The sum of both parts.", {"content_tokens": {"soft": 200, "hard": 900}}),
+    LengthCase("half Han, half English", _text("han", 100) + _text("ascii", 300),
+               _at("ascii", 100, round(100 * _PER_TOKEN["han"])), None, "The sum of both parts.",
+               {"content_tokens": {"soft": 200, "hard": 900}}),
     LengthCase("numbers", _fill("3.14159 + 2.71828 = 5.85987; ", 1_200), (80, 700), None,
                "Digits cost more than letters: Qwen spends one token on each.",
                {"content_tokens": {"soft": 200, "hard": 9_000}}),
