@@ -148,7 +148,8 @@ class Detector(Protocol):
     Settings: ClassVar[type]
     """A dataclass; its defaults and docstring are the documentation."""
     labels: ClassVar[Mapping[str, str]]
-    """Every label it can report, with one line of meaning; `error` is implied."""
+    """Every label it can report, with one line of meaning; `error` is implied. An instance whose labels come from its
+    settings has a mapping of its own under this name (`vars(self)["labels"] = ...`), from `__init__` on."""
     stability: ClassVar[Stability]
     slow: ClassVar[bool]
     """True if a feed can take longer than a millisecond: it is then kept off the event loop."""
