@@ -1,0 +1,240 @@
+"""Finds what an operator lists: words, phrases and regular expressions, however they are dressed up.
+
+    raw text --+--> shadow text (`detectors._shadow`) --> words and patterns of most lists
+               +--> as it stands -----------------------> lists with `shadow: false`, secrets
+               +--> encoded stretches --> what they say --> all of the above, three layers deep
+
+Text is held from the start of the earliest match that may still be open, or of a stretch that looks encoded until it
+ends; what can no longer become a match is let go. A match that began in text that had to leave (a settled lane taken up
+again) is reported for what has not left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple
+
+from detectors._shadow import Raw, Shadow, View, shadow
+from detectors.pattern.encoded import LAYERS, Said, Stretches
+from detectors.pattern.matcher import Cursor, Matcher, Unit, expression
+from detectors.pattern.regex import bounded
+from detectors.pattern.secrets import CHECKS, SECRETS
+from detectors.pattern.settings import PatternRule, PatternSettings, WordList
+from detectors.pattern.words import words_of
+from guard.contract import STOP, Context, DetectorError, Finding, Lane, Report, Span, Stability
+
+_SECRET: Final = "secret"
+
+
+class Matchers(NamedTuple):
+    """What is looked for in the shadow and in the raw text."""
+
+    shadow: Matcher
+    raw: Matcher
+    decode: frozenset[str]
+
+
+class Pattern:
+    """Listed words, phrases and regular expressions. Its labels are those of its settings."""
+
+    Settings: ClassVar[type] = PatternSettings
+    labels: ClassVar[Mapping[str, str]] = {_SECRET: "a key, token or private key (only with the setting `secrets`)"}
+    stability: ClassVar[Stability] = Stability.INCUBATING
+    slow: ClassVar[bool] = False
+
+    def __init__(self, name: str, settings: PatternSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self._matchers: Matchers | None = None
+        self._patterns = [*_patterns(settings)]  # so that `guard check` tells what is wrong with one
+        listed = {**dict.fromkeys(settings.words, "a listed word"), **dict.fromkeys(settings.patterns, "a pattern")}
+        if settings.secrets:
+            listed[_SECRET] = self.labels[_SECRET]
+        if not listed:
+            raise ValueError("words, patterns or secrets must be given, or there is nothing to look for")
+        vars(self)["labels"] = listed  # the contract lets an instance have labels of its own
+
+    def load(self) -> None:
+        """Read files, build the automata. Raises `DetectorError` for a file or a list that cannot be used."""
+        if self._matchers is None:
+            try:
+                units = [*_words(self.settings), *self._patterns]
+                self._matchers = Matchers(
+                    Matcher([unit for unit, see_shadow in units if see_shadow]),
+                    Matcher([unit for unit, see_shadow in units if not see_shadow]),
+                    frozenset(self.settings.decode),
+                )
+            except ValueError as error:
+                raise DetectorError(f"{self.name}: {error}") from error
+
+    def open(self, lane: Lane, context: Context, history: str = "") -> PatternScanner:
+        if self._matchers is None:
+            raise DetectorError(f"{self.name}: load() has not been called")
+        return PatternScanner(self.name, self._matchers, history=history, labels=self.labels)
+
+
+class _Match(NamedTuple):
+    """In the order in which findings are made."""
+
+    start: int
+    end: int
+    label: str
+    decoded: str
+    score: float
+
+
+class PatternScanner:
+    """One lane, or what an encoded stretch of one says (`layer` 1 and more)."""
+
+    __slots__ = ("_fed", "_found", "_layer", "_looks", "_matchers", "_name", "_peaks", "_settled", "_stretches")
+
+    def __init__(
+        self,
+        name: str,
+        matchers: Matchers,
+        *,
+        history: str = "",
+        labels: Mapping[str, str] | None = None,
+        layer: int = 0,
+    ) -> None:
+        self._name = name
+        self._matchers = matchers
+        self._layer = layer
+        looks: list[tuple[View, Matcher]] = [(Shadow(), matchers.shadow), (Raw(), matchers.raw)]
+        self._looks = [(view, Cursor(matcher)) for view, matcher in looks if matcher.units]
+        self._stretches = Stretches() if matchers.decode - {"rot13"} and layer < LAYERS else None
+        self._fed = 0
+        self._settled = 0
+        self._found: set[_Match] = set()
+        self._peaks = dict.fromkeys(labels or (), 0.0)
+        if history:
+            self.feed(history)
+            self._found = {match for match in self._found if match.end > len(history)}
+            self._settled = len(history)
+            self._peaks = dict.fromkeys(self._peaks, 0.0)
+
+    def feed(self, delta: str) -> Report:
+        self._fed += len(delta)
+        settled = self._fed
+        for view, cursor in self._looks:
+            view.take(delta)
+            self._look(view, cursor)
+            settled = min(settled, view.raw(cursor.open))
+        if self._stretches is not None:
+            self._read(self._stretches.take(delta))
+            settled = min(settled, self._stretches.open)
+        return self._report(settled)
+
+    def settle(self) -> Report:
+        for view, cursor in self._looks:
+            view.settle()
+            self._look(view, cursor, settling=True)
+        if self._stretches is not None:
+            self._read(self._stretches.settle())
+        return self._report(self._fed)
+
+    def peaks(self) -> Mapping[str, float]:
+        return dict(self._peaks)
+
+    def matches(self) -> Iterator[tuple[str, str, float]]:
+        """Label, decoding and score of all that a whole text holds."""
+        return ((label, decoded, score) for _, _, label, decoded, score in sorted(self._found))
+
+    def _look(self, view: View, cursor: Cursor, *, settling: bool = False) -> None:
+        for unit, start, end in cursor.advance(view, settling=settling):
+            self._found.add(_Match(*view.source(start, end), unit.label, unit.decoded, unit.score))
+        view.forget(cursor.needed)
+
+    def _read(self, stretches: Iterator[Said]) -> None:
+        for start, end, codec, text in stretches:
+            if codec not in self._matchers.decode:
+                continue
+            inner = PatternScanner(self._name, self._matchers, layer=self._layer + 1)
+            inner.keep(text)
+            for label, decoded, score in inner.matches():
+                self._found.add(_Match(start, end, label, f"{codec}/{decoded}".rstrip("/"), score))
+
+    def keep(self, text: str) -> None:
+        """Look at the whole of a text, and report nothing."""
+        self._fed += len(text)
+        for view, cursor in self._looks:
+            view.take(text)
+            view.settle()
+            self._look(view, cursor, settling=True)
+        if self._stretches is not None:
+            self._read(self._stretches.take(text))
+            self._read(self._stretches.settle())
+
+    def _report(self, settled: int) -> Report:
+        before, self._settled = self._settled, max(settled, self._settled)
+        if not self._found:
+            return Report(self._settled)
+        known = sorted(match for match in self._found if match.start < self._settled)
+        self._found.difference_update(known)
+        return Report(self._settled, [self._finding(match, before) for match in known if match.end > before])
+
+    def _finding(self, match: _Match, before: int) -> Finding:
+        self._peaks[match.label] = max(self._peaks.get(match.label, 0.0), match.score)
+        whole = Span(match.start, match.end)
+        detail: dict[str, Any] = {"decoded": match.decoded} if match.decoded else {}
+        if match.start >= before:
+            return Finding(self._name, match.label, match.score, whole, detail=detail)
+        return Finding(self._name, match.label, match.score, Span(before, match.end), evidence=whole, detail=detail)
+
+
+def _words(settings: PatternSettings) -> Iterator[tuple[Unit, bool]]:
+    """Units for the listed words, each with whether it sees the shadow."""
+    for label, listed in settings.words.items():
+        words = listed if isinstance(listed, WordList) else WordList(words=listed)
+        try:
+            every = [*words.words, *(_lines(words.file) if words.file else ())]
+            for some in words_of(
+                every,
+                see_shadow=words.shadow,
+                whole=words.whole_words,
+                ignore_case=words.ignore_case,
+                rot13="rot13" in settings.decode,
+            ):
+                compiled = expression(some.piece.full)
+                yield Unit(label, words.score, some.piece, 1, None, some.decoded, compiled), words.shadow
+        except ValueError as error:
+            raise ValueError(f"words: {label}: {error}") from None
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        text = Path(file).expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise ValueError(f"{file} lists no word")
+    return lines
+
+
+def _patterns(settings: PatternSettings) -> Iterator[tuple[Unit, bool]]:
+    for label, listed in settings.patterns.items():
+        for one in listed if isinstance(listed, tuple) else (listed,):
+            rule = PatternRule(one) if isinstance(one, str) else one
+            try:
+                yield _unit(label, rule), rule.shadow
+            except ValueError as error:
+                raise ValueError(f"patterns: {label}: {error}") from None
+    for regex, max_length, check in SECRETS if settings.secrets else ():
+        rule = PatternRule(regex, max_length, shadow=False, ignore_case=False, score=STOP)
+        yield _unit(_SECRET, rule, check), False
+
+
+def _unit(label: str, rule: PatternRule, check: str = "") -> Unit:
+    if rule.shadow:
+        for char in rule.regex:
+            if not char.isascii() and shadow(char) != char:
+                raise ValueError(
+                    f"`{char}` never stands in the shadow text, where it reads `{shadow(char)}`; "
+                    "list it under words, write what it reads as, or set shadow: false"
+                )
+    piece = bounded(rule.regex, max_length=rule.max_length, shadow=rule.shadow)
+    if rule.ignore_case:
+        piece = piece._replace(full=f"(?i:{piece.full})", opening=f"(?i:{piece.opening})")
+    return Unit(label, rule.score, piece, 0, CHECKS.get(check or rule.check), "", expression(piece.full))

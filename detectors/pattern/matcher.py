@@ -1,0 +1,115 @@
+"""Many expressions looked for in one growing text.
+
+    text  |--- decided ---|--- may be the beginning of a match ---|
+                         open                                    end
+
+One search for any of them, one for the earliest beginning of a match at the end; only on a hit each is asked by itself.
+Both are single RE2 expressions rather than an `re2.Set`, whose `Match` answers "nothing" when its automaton outgrows
+its memory; a single expression then goes on with a slower one.
+
+Of one expression matches do not overlap; the leftmost is taken, and of those the longest. Different ones may overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import re2
+
+from detectors._shadow import View
+from detectors.pattern.regex import Piece
+
+_MEMORY: Final = 128 << 20
+"""Bytes that RE2 may use for one expression, its automaton included. Reached by word lists of some 50,000 words."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """One expression and what it stands for."""
+
+    label: str
+    score: float
+    piece: Piece
+    group: int = 0
+    """The group that is the match: 1 if the expression looks at the characters beside it."""
+    check: Callable[[str], bool] | None = None
+    """Is what matched really one? Sees the text of the view."""
+    decoded: str = ""
+    """How the text had to be read, if not as it stands."""
+    compiled: Any = field(default=None)
+
+
+class Hit(NamedTuple):
+    unit: Unit
+    start: int
+    end: int
+
+
+class Matcher:
+    """Immutable. Raises `ValueError` if RE2 refuses an expression."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.units = tuple(units)
+        self.longest = max((unit.piece.longest for unit in units), default=0)
+        openings = {unit.piece.opening for unit in units if unit.piece.opening}
+        self.any = expression("|".join(f"(?:{unit.piece.full})" for unit in units)) if units else None
+        self.opening = expression(f"(?:{'|'.join(sorted(openings))})?\\z")
+
+
+def expression(text: str) -> Any:
+    """Compiled, leftmost-longest. Raises `ValueError` with RE2's reason."""
+    options = re2.Options()
+    options.longest_match = True
+    options.log_errors = False
+    options.max_mem = _MEMORY
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else ""
+        told = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"RE2 refuses it: {told[:200]}") from None
+
+
+class Cursor:
+    """Where a matcher stands in a view. Offsets are the view's."""
+
+    __slots__ = ("_matcher", "_next", "open")
+
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
+        self.open = 0
+        """Matches that start before are known."""
+        self._next: dict[Unit, int] = {}
+
+    @property
+    def needed(self) -> int:
+        """The view before may be forgotten: one character is kept for `\\b` to look at."""
+        return max(self.open - 1, 0)
+
+    def advance(self, view: View, *, settling: bool = False) -> list[Hit]:
+        """The matches that more text cannot change; all that stand there if `settling`."""
+        start = self.open - view.base
+        opened = self._matcher.opening.search(view.text, start).start() + view.base
+        hits = list(self._hits(view, start, view.end if settling else opened))
+        self.open = opened
+        return hits
+
+    def _hits(self, view: View, first: int, before: int) -> Iterator[Hit]:
+        """Matches that start in `text` from `first` on and, absolutely, before `before`."""
+        text, base = view.text, view.base
+        matcher = self._matcher
+        if matcher.any is None or matcher.any.search(text, first) is None:
+            return
+        for unit in matcher.units:
+            at = max(first, self._next.get(unit, 0) - base)
+            while at < len(text) and (found := unit.compiled.search(text, at)) is not None:
+                if found.start() + base >= before:
+                    break
+                start, end = found.span(unit.group)
+                # What stands beside a word may be the end of the word before it.
+                at = max(end - 1, start + 1) if unit.group else end
+                self._next[unit] = at + base
+                if unit.check is None or unit.check(text[start:end]):
+                    yield Hit(unit, start + base, end + base)
