@@ -176,7 +176,7 @@ async def _serving(config: uvicorn.Config) -> AsyncIterator[int]:
     state = ServerState()
 
     def protocol() -> asyncio.Protocol:
-        made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg, assignment]
+        made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
             config=config, server_state=state, app_state=lifespan.state
         )
         return made
