@@ -85,9 +85,10 @@ class Raw:
 class Shadow:
     """The shadow text. Holds what has not been forgotten and one waiting source."""
 
-    __slots__ = ("_ends", "_read", "_starts", "_waiting", "base", "text")
+    __slots__ = ("_closed", "_ends", "_read", "_starts", "_waiting", "base", "text")
 
     def __init__(self) -> None:
+        self._closed = False
         self.base = 0
         self.text = ""
         self._starts: list[int] = []
@@ -139,6 +140,14 @@ class Shadow:
             del self._ends[:gone]
             self.base = before
 
+    def closed(self) -> Shadow:
+        """A shadow that goes on from here without the blank letters to come: "z⠀o⠀u⠀n⠀d⠀s" reads "zounds" there."""
+        copy = Shadow()
+        copy._closed = True
+        copy.base, copy.text, copy._read, copy._waiting = self.base, self.text, self._read, self._waiting
+        copy._starts, copy._ends = self._starts[:], self._ends[:]
+        return copy
+
     def _plain(self, text: str) -> None:
         """Printable ASCII: every character is a source of its own."""
         self.text += text.lower()
@@ -148,6 +157,8 @@ class Shadow:
 
     def _add(self, source: str) -> None:
         shown = shadow_of(source)
+        if self._closed:
+            shown = shown.replace(BLANK, "")
         start, self._read = self._read, self._read + len(source)
         self.text += shown
         self._starts.extend([start] * len(shown))

@@ -1,6 +1,7 @@
 """Finds what an operator lists: words, phrases and regular expressions, however they are dressed up.
 
     raw text --+--> shadow text (`detectors._shadow`) --> words and patterns of most lists
+               +--> the same without blank letters, from the first one on
                +--> as it stands -----------------------> lists with `shadow: false`, secrets
                +--> encoded stretches --> what they say --> all of the above, three layers deep
 
@@ -11,10 +12,12 @@ again) is reported for what has not left.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
+from detectors._confusables import BLANKS
 from detectors._shadow import Raw, Shadow, View, shadow
 from detectors.pattern.encoded import LAYERS, Said, Stretches
 from detectors.pattern.matcher import Cursor, Matcher, Unit, expression
@@ -25,6 +28,7 @@ from detectors.pattern.words import words_of
 from guard.contract import STOP, Context, DetectorError, Finding, Lane, Report, Span, Stability
 
 _SECRET: Final = "secret"
+_BLANK: Final = re.compile(f"[{BLANKS}]")
 
 
 class Matchers(NamedTuple):
@@ -87,7 +91,18 @@ class _Match(NamedTuple):
 class PatternScanner:
     """One lane, or what an encoded stretch of one says (`layer` 1 and more)."""
 
-    __slots__ = ("_fed", "_found", "_layer", "_looks", "_matchers", "_name", "_peaks", "_settled", "_stretches")
+    __slots__ = (
+        "_closed",
+        "_fed",
+        "_found",
+        "_layer",
+        "_looks",
+        "_matchers",
+        "_name",
+        "_peaks",
+        "_settled",
+        "_stretches",
+    )
 
     def __init__(
         self,
@@ -103,6 +118,7 @@ class PatternScanner:
         self._layer = layer
         looks: list[tuple[View, Matcher]] = [(Shadow(), matchers.shadow), (Raw(), matchers.raw)]
         self._looks = [(view, Cursor(matcher)) for view, matcher in looks if matcher.units]
+        self._closed = not matchers.shadow.units
         self._stretches = Stretches() if matchers.decode - {"rot13"} and layer < LAYERS else None
         self._fed = 0
         self._settled = 0
@@ -116,6 +132,7 @@ class PatternScanner:
 
     def feed(self, delta: str) -> Report:
         self._fed += len(delta)
+        self._close(delta)
         settled = self._fed
         for view, cursor in self._looks:
             view.take(delta)
@@ -141,6 +158,15 @@ class PatternScanner:
         """Label, decoding and score of all that a whole text holds."""
         return ((label, decoded, score) for _, _, label, decoded, score in sorted(self._found))
 
+    def _close(self, delta: str) -> None:
+        """From the first blank letter on, look at the text without them too."""
+        if self._closed or delta.isascii() or not _BLANK.search(delta):
+            return
+        self._closed = True
+        view, cursor = self._looks[0]
+        assert isinstance(view, Shadow)
+        self._looks.append((view.closed(), cursor.copy()))
+
     def _look(self, view: View, cursor: Cursor, *, settling: bool = False) -> None:
         for unit, start, end in cursor.advance(view, settling=settling):
             self._found.add(_Match(*view.source(start, end), unit.label, unit.decoded, unit.score))
@@ -158,6 +184,7 @@ class PatternScanner:
     def keep(self, text: str) -> None:
         """Look at the whole of a text, and report nothing."""
         self._fed += len(text)
+        self._close(text)
         for view, cursor in self._looks:
             view.take(text)
             view.settle()

@@ -83,6 +83,12 @@ class Cursor:
         """Matches that start before are known."""
         self._next: dict[Unit, int] = {}
 
+    def copy(self) -> Cursor:
+        """For a view that has been the same so far."""
+        other = Cursor(self._matcher)
+        other.open, other._next = self.open, dict(self._next)
+        return other
+
     @property
     def needed(self) -> int:
         """The view before may be forgotten: one character is kept for `\\b` to look at."""

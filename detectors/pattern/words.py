@@ -1,18 +1,18 @@
 """Listed words as expressions.
 
 Words are found as wholes: what stands beside them is no letter or digit of a script that puts spaces between words. A
-space in a phrase is any white space. In a shadow, blank letters may stand between any two letters.
+space in a phrase is any white space, a few characters of it.
 """
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from detectors._confusables import BLANK
 from detectors._shadow import shadow
-from detectors.pattern.regex import Piece, assertion, character, either, literal, repeat, sequence
+from detectors.pattern.regex import Piece, assertion, character, either, escaped, sequence
 
 LONGEST_WORD: Final = 200
 """Code points of a listed word or phrase."""
@@ -22,7 +22,8 @@ _UNSPACED: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{
 _BESIDE: Final = [character(r"[^\pL\pN_]"), character(f"[{_UNSPACED}]")]
 _BEFORE: Final = either([assertion("^"), *_BESIDE])
 _AFTER: Final = either([assertion("$"), *_BESIDE])
-_BLANKS: Final = repeat(character(BLANK), 0, 2)
+
+_Node: TypeAlias = "dict[str, _Node]"
 
 
 class Words(NamedTuple):
@@ -46,21 +47,40 @@ def words_of(words: Iterable[str], *, see_shadow: bool, whole: bool, ignore_case
             turned = codecs.encode(seen, "rot13")
             sides.setdefault((whole, whole, "rot13"), {})[turned] = None
     for (left, right, decoded), some in sides.items():
-        inner = either([_word(word, see_shadow) for word in some])
+        inner = _trie(some, see_shadow)
         if ignore_case and not see_shadow:
             inner = inner._replace(full=f"(?i:{inner.full})", opening=f"(?i:{inner.opening})")
         group = inner._replace(full=f"({inner.full})")
         yield Words(sequence([*([_BEFORE] if left else []), group, *([_AFTER] if right else [])]), decoded)
 
 
-def _word(word: str, see_shadow: bool) -> Piece:
-    space = repeat(character(rf"[\s{BLANK}]" if see_shadow else r"\s"), 1, 4)
-    pieces: list[Piece] = []
-    for index, char in enumerate(word):
-        if index and see_shadow and char != " " and word[index - 1] != " ":
-            pieces.append(_BLANKS)
-        pieces.append(space if char == " " else literal(char))
-    return sequence(pieces)
+def _trie(words: Iterable[str], see_shadow: bool) -> Piece:
+    """One expression for all words. Beginnings are shared: thousands of words make one automaton of bearable size."""
+    space = rf"[\s{BLANK}]{{1,4}}" if see_shadow else r"\s{1,4}"
+    root: _Node = {}
+    for word in words:
+        node = root
+        for char in word:
+            node = node.setdefault(space if char == " " else escaped(char), {})
+        node[""] = {}
+    full, opening = _written(root)
+    lengths = [(len(word), len(word) + 3 * word.count(" ")) for word in words]
+    return Piece(full, opening, min(short for short, _ in lengths), max(long for _, long in lengths))
+
+
+def _written(node: _Node) -> tuple[str, str]:
+    """What may follow from here on, and the proper beginnings of it."""
+    full: list[str] = []
+    opening: list[str] = []
+    for char, child in node.items():
+        if char:
+            rest, begun = _written(child)
+            full.append(char + rest)
+            opening.append(char + begun)
+    if not full:
+        return "", ""
+    # A word that ends here makes the rest optional. A beginning may end anywhere.
+    return f"(?:{'|'.join(full)}){'?' if '' in node else ''}", f"(?:{'|'.join(opening)})?"
 
 
 def _spaced(char: str) -> bool:
