@@ -2,7 +2,9 @@
 
     async with backend.stream(request) as model:      # raises UpstreamError; nothing has been generated for the client
         async for events in model.events:             # what one read brought; raises UpstreamError mid-stream
-            ...                                       # leaving the block, for whatever reason, cancels upstream
+            ...
+
+Leaving the block, for whatever reason, cancels upstream.
 """
 
 from __future__ import annotations

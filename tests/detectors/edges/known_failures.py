@@ -22,5 +22,5 @@ LANGUAGE: Final[Mapping[str, str]] = {
 
 LENGTH: Final[Mapping[str, str]] = {
     "tools go by the answer's budget": "a tool call has a budget of its own, `tool_tokens`",
-    "history was past both": "a lane past its hard budget that goes on is told so once more: else a repair would lift it",
+    "history was past both": "a lane past its hard budget that goes on is told so once more, or a repair would lift it",
 }
