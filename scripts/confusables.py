@@ -25,10 +25,13 @@ NAMED = re.compile(
     r"|(?:NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL|REGIONAL INDICATOR SYMBOL) LETTER ([A-Z])"
 )
 
+OWN = {"η": "n", "μ": "u", "ω": "w"}
+"""Lower-case letters for which the data knows no single look-alike; by eye."""
+
 
 def look_alikes(data: dict[str, list[dict[str, str]]]) -> dict[str, str]:
     """Letter to lower-case Latin letter."""
-    found: dict[str, str] = {}
+    found = dict(OWN)
     for target in string.ascii_lowercase + string.ascii_uppercase:
         sources = [row["c"] for row in data.get(target, ())]
         sources += [char for char, rows in data.items() if any(row["c"] == target for row in rows)]

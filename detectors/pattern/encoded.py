@@ -20,8 +20,8 @@ LAYERS: Final = 3
 """Encodings inside one another that are undone."""
 LONGEST_STRETCH: Final = 65_536
 """Code points. A longer one is read in parts."""
-_SHORTEST: Final = 8
-"""Of base64, hex and url-encoding. Six bytes are the shortest text that is looked for."""
+_SHORTEST: Final = 6
+"""Of base64, hex and url-encoding: four letters in base64, three in hex."""
 _PRINTABLE: Final = 0.9
 """Share of characters that are printable in a text, as opposed to bytes that happen to decode."""
 
@@ -29,8 +29,8 @@ _STRETCH: Final = re.compile(
     rf"[A-Za-z0-9+/_=%-]{{1,{LONGEST_STRETCH}}}|[\U000e0020-\U000e007e]{{1,{LONGEST_STRETCH}}}|\u202e[^\u202c\n]{{0,400}}"
 )
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/_=%-]*")
-_HEX: Final = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}){4,})")
-_BASE64: Final = re.compile(r"([A-Za-z0-9+/_-]{8,})={0,2}")
+_HEX: Final = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}){3,})")
+_BASE64: Final = re.compile(r"([A-Za-z0-9+/_-]{6,})={0,2}")
 _PERCENT: Final = re.compile(r"%[0-9a-fA-F]{2}")
 
 
