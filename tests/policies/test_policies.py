@@ -41,7 +41,7 @@ def test_its_examples_hold(name: str) -> None:
 
 
 def test_it_names_only_detectors_that_exist(policy: CompiledPolicy) -> None:
-    assert {detector.name for detector in policy.detectors} == {"loop", "language", "length"} <= set(available())
+    assert {detector.name for detector in policy.detectors} == {"loop", "language", "length", "harm"} <= set(available())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,6 +74,11 @@ TABLE: list[tuple[Channel, str, str, float, dict[str, type[Action]]]] = [
     (R, "length", "hard_budget", STOP, {"default": Cut, "strict": Cut, "reasoning": Repair}),
     (C, "length", "hard_budget", STOP, {"default": Cut, "strict": Cut, "reasoning": Cut}),
     (T, "length", "hard_budget", STOP, {"default": Cut, "strict": Cut, "reasoning": Cut}),
+    (C, "harm", "hate", 0.89, {"default": Flag, "strict": Flag, "reasoning": Flag}),
+    (C, "harm", "hate", STOP, {"default": Flag, "strict": Cut, "reasoning": Flag}),
+    (R, "harm", "privacy", STOP, {"default": Flag, "strict": Cut, "reasoning": Flag}),
+    (T, "harm", "privacy", STOP, {"default": Flag, "strict": Flag, "reasoning": Flag}),
+    (Channel.PROMPT, "harm", "privacy", 1.0, {"strict": Flag}),
 ]
 
 
@@ -104,6 +109,12 @@ def test_observing_holds_nothing_back() -> None:
     plan = load_policy("observe_only").plan("any")
     assert not any(plan.can_act(channel, detector.name) for channel in Channel for detector in plan.watch[channel])
     assert isinstance(action("observe_only", C, "loop", "error", 1.0), Flag)
+
+
+def test_harm_is_held_back_only_where_it_is_cut() -> None:
+    assert not any(load_policy("default").plan("any").can_act(channel, "harm") for channel in Channel)
+    strict = load_policy("strict").plan("any")
+    assert [channel for channel in Channel if strict.can_act(channel, "harm")] == [R, C]
 
 
 def test_a_failing_detector_cuts_in_all_others() -> None:
