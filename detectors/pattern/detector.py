@@ -14,20 +14,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
 from detectors._confusables import BLANKS
-from detectors._shadow import Raw, Shadow, View, shadow
+from detectors._shadow import Raw, Shadow, View
 from detectors.pattern.encoded import LAYERS, Said, Stretches
-from detectors.pattern.matcher import Cursor, Matcher, Unit, expression
-from detectors.pattern.regex import bounded
-from detectors.pattern.secrets import CHECKS, SECRETS
-from detectors.pattern.settings import PatternRule, PatternSettings, WordList
-from detectors.pattern.words import words_of
-from guard.contract import STOP, Context, DetectorError, Finding, Lane, Report, Span, Stability
+from detectors.pattern.matcher import Cursor, Matcher
+from detectors.pattern.settings import PatternSettings
+from detectors.pattern.units import SECRET, file_units, pattern_units, word_units
+from guard.contract import Context, DetectorError, Finding, Lane, Report, Span, Stability
 
-_SECRET: Final = "secret"
 _BLANK: Final = re.compile(f"[{BLANKS}]")
 
 
@@ -43,7 +39,7 @@ class Pattern:
     """Listed words, phrases and regular expressions. Its labels are those of its settings."""
 
     Settings: ClassVar[type] = PatternSettings
-    labels: ClassVar[Mapping[str, str]] = {_SECRET: "a key, token or private key (only with the setting `secrets`)"}
+    labels: ClassVar[Mapping[str, str]] = {SECRET: "a key, token or private key (only with the setting `secrets`)"}
     stability: ClassVar[Stability] = Stability.INCUBATING
     slow: ClassVar[bool] = False
 
@@ -51,10 +47,10 @@ class Pattern:
         self.name = name
         self.settings = settings
         self._matchers: Matchers | None = None
-        self._patterns = [*_patterns(settings)]  # so that `guard check` tells what is wrong with one
+        self._patterns = [*pattern_units(settings)]  # so that `guard check` tells what is wrong with one
         listed = {**dict.fromkeys(settings.words, "a listed word"), **dict.fromkeys(settings.patterns, "a pattern")}
         if settings.secrets:
-            listed[_SECRET] = self.labels[_SECRET]
+            listed[SECRET] = self.labels[SECRET]
         if not listed:
             raise ValueError("words, patterns or secrets must be given, or there is nothing to look for")
         vars(self)["labels"] = listed  # the contract lets an instance have labels of its own
@@ -63,7 +59,7 @@ class Pattern:
         """Read files, build the automata. Raises `DetectorError` for a file or a list that cannot be used."""
         if self._matchers is None:
             try:
-                units = [*_words(self.settings), *self._patterns]
+                units = [*word_units(self.settings), *file_units(self.settings), *self._patterns]
                 self._matchers = Matchers(
                     Matcher([unit for unit, see_shadow in units if see_shadow]),
                     Matcher([unit for unit, see_shadow in units if not see_shadow]),
@@ -208,60 +204,3 @@ class PatternScanner:
         if match.start >= before:
             return Finding(self._name, match.label, match.score, whole, detail=detail)
         return Finding(self._name, match.label, match.score, Span(before, match.end), evidence=whole, detail=detail)
-
-
-def _words(settings: PatternSettings) -> Iterator[tuple[Unit, bool]]:
-    """Units for the listed words, each with whether it sees the shadow."""
-    for label, listed in settings.words.items():
-        words = listed if isinstance(listed, WordList) else WordList(words=listed)
-        try:
-            every = [*words.words, *(_lines(words.file) if words.file else ())]
-            for some in words_of(
-                every,
-                see_shadow=words.shadow,
-                whole=words.whole_words,
-                ignore_case=words.ignore_case,
-                rot13="rot13" in settings.decode,
-            ):
-                compiled = expression(some.piece.full)
-                yield Unit(label, words.score, some.piece, 1, None, some.decoded, compiled), words.shadow
-        except ValueError as error:
-            raise ValueError(f"words: {label}: {error}") from None
-
-
-def _lines(file: str) -> list[str]:
-    try:
-        text = Path(file).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        raise ValueError(f"{file} lists no word")
-    return lines
-
-
-def _patterns(settings: PatternSettings) -> Iterator[tuple[Unit, bool]]:
-    for label, listed in settings.patterns.items():
-        for one in listed if isinstance(listed, tuple) else (listed,):
-            rule = PatternRule(one) if isinstance(one, str) else one
-            try:
-                yield _unit(label, rule), rule.shadow
-            except ValueError as error:
-                raise ValueError(f"patterns: {label}: {error}") from None
-    for regex, max_length, check in SECRETS if settings.secrets else ():
-        rule = PatternRule(regex, max_length, shadow=False, ignore_case=False, score=STOP)
-        yield _unit(_SECRET, rule, check), False
-
-
-def _unit(label: str, rule: PatternRule, check: str = "") -> Unit:
-    if rule.shadow:
-        for char in rule.regex:
-            if not char.isascii() and shadow(char) != char:
-                raise ValueError(
-                    f"`{char}` never stands in the shadow text, where it reads `{shadow(char)}`; "
-                    "list it under words, write what it reads as, or set shadow: false"
-                )
-    piece = bounded(rule.regex, max_length=rule.max_length, shadow=rule.shadow)
-    if rule.ignore_case:
-        piece = piece._replace(full=f"(?i:{piece.full})", opening=f"(?i:{piece.opening})")
-    return Unit(label, rule.score, piece, 0, CHECKS.get(check or rule.check), "", expression(piece.full))

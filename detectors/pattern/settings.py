@@ -18,8 +18,8 @@ class WordList:
 
     words: tuple[str, ...] = ()
     file: str = ""
-    """A UTF-8 file with a word or phrase a line; lines that start with `#` are left out. Relative to where the guard is
-    started."""
+    """A UTF-8 file with a word or phrase a line; lines that start with `# ` are left out. Relative to where the guard
+    is started."""
     whole_words: bool = True
     """False finds them inside other words too."""
     shadow: bool = True
@@ -36,9 +36,12 @@ class WordList:
 
 @dataclass(frozen=True, slots=True)
 class PatternRule:
-    """A regular expression, in the syntax that RE2 and Python share: no look-around, no references."""
+    """A regular expression or a file of them, in the syntax that RE2 and Python share: no look-around, no references."""
 
-    regex: str
+    regex: str = ""
+    file: str = ""
+    """A UTF-8 file with an expression a line, in which a space stands for white space; lines that start with `# ` are
+    left out. Relative to where the guard is started. `prompt_injection` is a list that comes with the guard."""
     max_length: int | None = None
     """Longest match, in characters. Needed where the expression has no upper limit of its own, as with + and *: these
     are then limited so that the whole is not longer. Text is held back for a match that has begun."""
@@ -51,6 +54,8 @@ class PatternRule:
 
     def __post_init__(self) -> None:
         _check(self.shadow, self.ignore_case, self.score)
+        if bool(self.regex) == bool(self.file):
+            raise ValueError("give either a regex or a file")
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"max_length must be 1 or more, not {self.max_length}")
 

@@ -108,7 +108,7 @@ def test_words_come_from_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(None, "cannot be read"), (b"\xff\xfe", "cannot be read"), (b"# x", "lists no word")]
+    ("content", "told"), [(None, "cannot be read"), (b"\xff\xfe", "cannot be read"), (b"# x", "lists nothing")]
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None, told: str) -> None:
     file = tmp_path / "words.txt"
