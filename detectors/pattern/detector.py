@@ -24,6 +24,7 @@ from detectors.pattern.settings import PatternSettings
 from detectors.pattern.units import SECRET, file_units, pattern_units, word_units
 from guard.contract import Context, DetectorError, Finding, Lane, Report, Span, Stability
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BLANK: Final = re.compile(f"[{BLANKS}]")
 
 
@@ -128,6 +129,8 @@ class PatternScanner:
 
     def feed(self, delta: str) -> Report:
         self._fed += len(delta)
+        if not delta.isascii():
+            delta = _SURROGATE.sub("\ufffd", delta)  # RE2 reads UTF-8, which has none
         self._close(delta)
         settled = self._fed
         for view, cursor in self._looks:

@@ -36,7 +36,7 @@ class WordList:
 
 @dataclass(frozen=True, slots=True)
 class PatternRule:
-    """A regular expression or a file of them, in the syntax that RE2 and Python share: no look-around, no references."""
+    """A regular expression or a file of them, in the syntax that RE2 and Python share: no look-around or references."""
 
     regex: str = ""
     file: str = ""

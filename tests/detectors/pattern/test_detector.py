@@ -142,6 +142,10 @@ def test_a_match_that_began_in_the_history_is_reported_for_the_rest() -> None:
     assert scanner.peaks() == {"oath": 0.9}
 
 
+def test_half_a_surrogate_pair_is_a_character_like_any() -> None:
+    assert found("zounds\ud83d zounds") == ["zounds", "zounds"]
+
+
 def test_load_comes_before_open() -> None:
     with pytest.raises(DetectorError, match="load"):
         Pattern("pattern", PatternSettings(words={"oath": WORDS})).open(LANE, Context())
