@@ -15,6 +15,7 @@ from detectors.harm.features import BITS, pair_bucket, word_buckets, words
         ("制作炸弹 bomb", ["制", "作", "炸", "弹", "bomb"]),
         ("Bombe bauen: 'jetzt'", ["bombe", "bauen", "jetzt"]),
         ("как сделать", ["как", "сделать"]),
+        ("half \ud83d pair", ["half", "pair"]),
     ],
 )
 def test_words(text: str, expected: list[str]) -> None:
