@@ -89,7 +89,7 @@ class HarmScanner:
     """One lane."""
 
     __slots__ = (
-        "_best", "_grid", "_model", "_name", "_peaks", "_risk", "_said", "_settled", "_sure", "_suspect", "_tail"
+        "_best", "_grid", "_model", "_name", "_peaks", "_risk", "_said", "_settled", "_sure", "_suspect", "_tail", "_worst"
     )  # fmt: skip
 
     def __init__(self, name: str, model: Model, suspect: float, sure: float, history: str) -> None:
@@ -107,6 +107,8 @@ class HarmScanner:
         self._said = 0.0
         """The highest score reported of the present stretch."""
         self._best = 0.0
+        self._worst = ""
+        """The window with the highest score. Its category costs more than its score, so it is told when asked for."""
         self._peaks = dict.fromkeys(CATEGORIES, 0.0)
 
     def feed(self, delta: str) -> Report:
@@ -142,7 +144,11 @@ class HarmScanner:
         return Report(end, findings)
 
     def peaks(self) -> Mapping[str, float]:
-        return dict(self._peaks)
+        """The highest score, under the kind of harm that window would be, and those that were reported."""
+        if not self._worst:
+            return dict(self._peaks)
+        label = self._model.category(self._worst)
+        return {**self._peaks, label: max(self._peaks[label], self._best)}
 
     def _take(self, piece: str) -> None:
         self._tail = (self._tail + piece)[-WINDOW - _SENTENCE :]
@@ -150,14 +156,14 @@ class HarmScanner:
     def _judge(self, score: float, end: int, back: int, findings: list[Finding]) -> None:
         """Report the window that ends at `end`, if its score says so; its forerunner ends `back` before it."""
         reported = score >= self._suspect and score > self._said and end > self._settled
-        if score > self._best or reported:
-            self._best = max(self._best, score)
+        if score > self._best:
+            self._best, self._worst = score, self._tail[-WINDOW:]
+        if reported:
             label = self._model.category(self._tail[-WINDOW:])
             self._peaks[label] = max(self._peaks[label], score)
-            if reported:
-                first = max(0, end - WINDOW - back)
-                span = Span(max(self._settled, first), end)
-                findings.append(Finding(self._name, label, score, span, Span(first, end)))
+            first = max(0, end - WINDOW - back)
+            span = Span(max(self._settled, first), end)
+            findings.append(Finding(self._name, label, score, span, Span(first, end)))
         self._said = max(self._said, score) if score >= self._suspect else 0.0
 
     def _unfinished(self) -> int:
