@@ -89,7 +89,8 @@ class HarmScanner:
     """One lane."""
 
     __slots__ = (
-        "_best", "_grid", "_model", "_name", "_peaks", "_risk", "_said", "_settled", "_sure", "_suspect", "_tail", "_worst"
+        "_best", "_grid", "_model", "_name", "_peaks", "_risk", "_said", "_settled", "_sure", "_suspect", "_tail",
+        "_worst",
     )  # fmt: skip
 
     def __init__(self, name: str, model: Model, suspect: float, sure: float, history: str) -> None:

@@ -38,6 +38,11 @@ for _phrases in _BY_LAST.values():
     _phrases.sort(key=len, reverse=True)
 
 
+def ends_loan(word: str) -> bool:
+    """May `word` (lower case) be the last of a loan phrase? Asked of every word, so that few lists are made."""
+    return word in _BY_LAST
+
+
 def loan_length(words: list[str]) -> int:
     """How many of the last `words` (lower case) are a loan phrase; 0 if none are. Look-ups cost a dictionary access."""
     phrases = _BY_LAST.get(words[-1])

@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 from detectors.language.evidence import Alarm, Veto, Word
 from detectors.language.identify import FAMILIES, LANGUAGES, Identifier
-from detectors.language.loans import loan_length
+from detectors.language.loans import ends_loan, loan_length
 from detectors.language.scripts import Script, scripts_of
 
 _WINDOW: Final = 48
@@ -153,7 +153,8 @@ class Windows:
         self._words.append(_Seen(text, word.start, word.script, word.weight))
         self._length += len(text) + 1
         self._new += len(text) + 1
-        self._drop_loans()
+        if ends_loan(text):
+            self._drop_loans()
         while len(self._words) > 1 and self._length - len(self._words[0].text) - 1 >= _WINDOW:
             self._length -= len(self._words.popleft().text) + 1
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.language.loans import loan_length
+from detectors.language.loans import ends_loan, loan_length
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from detectors.language.loans import loan_length
 )
 def test_the_longest_phrase_at_the_end_counts(words: str, length: int) -> None:
     assert loan_length(words.split()) == length
+
+
+def test_only_last_words_may_end_a_loan() -> None:
+    assert ends_loan("vivre")
+    assert not ends_loan("joie")
