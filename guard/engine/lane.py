@@ -15,16 +15,14 @@ from typing import NamedTuple
 from guard.contract import (
     ERROR_LABEL,
     Context,
-    Detector,
-    DetectorError,
     Finding,
     Lane,
     Report,
-    Scanner,
     Span,
 )
 from guard.engine.buffer import HoldBack
 from guard.engine.plan import DEFAULT_HOLD, Plan
+from guard.engine.watch import Watch
 from guard.events import Cut, Decision, Mask, RecordDecision, Repair
 
 HOLD_LIMIT_RULE = "hold_limit"
@@ -38,50 +36,6 @@ class Ending(NamedTuple):
     finding: Finding
     rule: str
     action: Cut | Repair
-
-
-class _Watch:
-    """One scanner on the lane and what it has promised."""
-
-    __slots__ = ("acts", "labels", "name", "scanner", "settled")
-
-    def __init__(self, detector: Detector, scanner: Scanner, acts: bool) -> None:
-        self.name = detector.name
-        self.labels = detector.labels
-        self.scanner = scanner
-        self.acts = acts
-        self.settled = 0
-
-    def accept(self, report: Report, fed: int, *, settling: bool) -> Sequence[Finding]:
-        """Check the report against the contract and take it. Raises `DetectorError` if it breaks a promise."""
-        settled = report.settled
-        if not isinstance(settled, int) or not self.settled <= settled <= fed or (settling and settled != fed):
-            raise DetectorError(f"settled {settled} of {fed} after {self.settled}")
-        if not report.findings:
-            self.settled = settled
-            return ()
-        findings = tuple(report.findings)
-        for finding in findings:
-            if not _is_span(finding.span, self.settled, fed):
-                raise DetectorError(f"span {finding.span} is not within {self.settled}:{fed}")
-            if finding.evidence is not None and not _is_span(finding.evidence, 0, fed):
-                raise DetectorError(f"evidence {finding.evidence} is not within 0:{fed}")
-            if finding.detector != self.name or (finding.label not in self.labels and finding.label != ERROR_LABEL):
-                raise DetectorError("finding under a name that is not its own")
-            if not 0.0 <= finding.score <= 1.0:
-                raise DetectorError(f"score {finding.score}")
-        self.settled = settled
-        return findings
-
-
-def _is_span(span: object, first: int, last: int) -> bool:
-    """Written by a plug-in, so its types are looked at too: a fraction would only fail at the release."""
-    return (
-        isinstance(span, Span)
-        and isinstance(span.start, int)
-        and isinstance(span.end, int)
-        and first <= span.start <= span.end <= last
-    )
 
 
 class LaneReview:
@@ -118,12 +72,12 @@ class LaneReview:
         self._kept: list[str] = []
         self._records: list[RecordDecision] = []
         self._counters: dict[tuple[str, str], float] = {}
-        self._watches: list[_Watch] = []
+        self._watches: list[Watch] = []
         broken: list[Finding] = []
         for detector in plan.watch.get(lane.channel, ()):
             acts = plan.can_act(lane.channel, detector.name)
             try:
-                self._watches.append(_Watch(detector, detector.open(lane, context), acts))
+                self._watches.append(Watch(detector, detector.open(lane, context), acts))
             except Exception as error:  # noqa: BLE001 - whatever a detector does, the policy decides
                 broken.append(self._broken(detector.name, 0, error))
         self._held = self._hold.whole or any(watch.acts for watch in self._watches)

@@ -18,7 +18,8 @@ from guard.contract import Channel, Context
 from guard.engine.stream import StreamGuard
 from guard.observe.metrics import Metrics
 from guard.policy import CompiledPolicy
-from guard.proxy.pump import Clocks, Pump
+from guard.proxy.clocks import Clocks
+from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest
 from guard.proxy.summary import Summary
 from guard.wire.errors import RequestError

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -34,28 +34,12 @@ from guard.events import (
     UpstreamFailed,
 )
 from guard.observe.metrics import StreamMetrics
+from guard.proxy.clocks import Clocks
 from guard.proxy.errors import failure
 from guard.proxy.sink import Sink
 from guard.proxy.summary import Summary
 from guard.proxy.threads import run_in_thread
 from guard.wire.errors import UpstreamError
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Limits of a stream, in seconds."""
-
-    first_byte: float = 120.0
-    between_events: float = 60.0
-    after_answer: float = 5.0
-    """From the last choice's end to upstream's: what is still to come is usage, which can be estimated."""
-    total: float = 1800.0
-    keep_alive: float = 10.0
-    """A client that has received nothing for this long is sent a comment."""
-    write: float = 60.0
-    """A client that takes nothing for this long is given up."""
-    detector: float = 30.0
-    """A slow detector that has not come back after this long is abandoned."""
 
 
 class Pump:

@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from guard.backends.base import ModelRequest
 from guard.engine.stream import DEADLINE_MESSAGES
 from guard.events import Deadline, FailStream
+from guard.proxy.body import read_body
 from guard.proxy.errors import error_response, failure
 from guard.proxy.gateway import Gateway, log
 from guard.proxy.pump import Pump
@@ -34,8 +35,6 @@ from guard.wire.completions import CompletionsEncoder
 from guard.wire.errors import RequestError, UpstreamError
 from guard.wire.fold import CompletionsFold, Fold
 
-BODY_SECONDS = 30.0
-"""For a client to send its request; a thousand slow ones would else hold a thousand connections."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -54,29 +53,6 @@ def guarded_routes(gateway: Gateway) -> list[BaseRoute]:
         Route("/v1/models/{model:path}", Models(gateway), methods=["GET"]),
         Route("/{path:path}", NotGuarded(gateway), methods=METHODS),
     ]
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body. Raises `RequestError` past `limit` bytes, before they are all read, or if it is encoded."""
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding not in ("", "identity"):
-        raise RequestError(f"The body is encoded ({encoding[:20]}); send it plain.", status=415, code="encoded_body")
-    too_large = RequestError(
-        f"The body is larger than {limit} bytes, the most this server reads.", status=413, code="body_too_large"
-    )
-    if int(request.headers.get("content-length") or 0) > limit:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for data in request.stream():
-                body += data
-                if len(body) > limit:
-                    raise too_large
-    except TimeoutError as error:
-        message = f"The body did not arrive within {BODY_SECONDS:g} seconds."
-        raise RequestError(message, status=408, code="body_too_slow") from error
-    return bytes(body)
 
 
 class Generate:
@@ -314,4 +290,4 @@ async def _send_folded(sink: Folded, headers: dict[str, str], scope: Scope, rece
     await Response(body, media_type="application/json", headers=headers)(scope, receive, send)
 
 
-__all__ = ["Generate", "Sink", "guarded_routes", "read_body"]
+__all__ = ["Generate", "Sink", "guarded_routes"]

@@ -36,7 +36,8 @@ from guard.events import (
     UpstreamFailed,
 )
 from guard.observe.metrics import Metrics
-from guard.proxy.pump import Clocks, Pump
+from guard.proxy.clocks import Clocks
+from guard.proxy.pump import Pump
 from guard.proxy.sink import NOTHING
 from guard.wire.errors import RequestError
 from guard.wire.record import RecordedEvent

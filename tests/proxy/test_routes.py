@@ -25,9 +25,9 @@ from guard.events import (
     Usage,
     UsageReported,
 )
-from guard.proxy import routes
+from guard.proxy import body as request_body
+from guard.proxy.clocks import Clocks
 from guard.proxy.gateway import Gateway
-from guard.proxy.pump import Clocks
 from guard.wire.record import RecordedEvent
 from tests.support.proxy import (
     CHAT,
@@ -720,7 +720,7 @@ def test_a_client_that_reads_nothing_is_given_up() -> None:
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.05)
     with serving(gateway_of) as url:
         there = urlsplit(url)
         with socket.create_connection((there.hostname, there.port), timeout=20) as sock:

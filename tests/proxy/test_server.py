@@ -166,7 +166,7 @@ HANGING = """
 import asyncio, sys, threading
 from guard.contract import Report
 from guard.events import Cut
-from guard.proxy.pump import Clocks
+from guard.proxy.clocks import Clocks
 from guard.proxy.server import listen, serve
 from tests.support.engine import Custom, plan_of
 from tests.support.proxy import FixedPolicy, answer_of, content, gateway_of, scripted
