@@ -14,8 +14,8 @@ from guard.observe.metrics import Known, Metrics
 from guard.policy import CompiledPolicy, load_policy
 from guard.policy.compile import ON_ERROR
 from guard.proxy.backends import IN_PROCESS, build_backend, start_backend
-from guard.proxy.gateway import Gateway
 from guard.proxy.clocks import Clocks
+from guard.proxy.gateway import Gateway
 from guard.proxy.requests import FORBIDDEN, STRIPPED
 from guard.proxy.routes import guarded_routes
 from guard.settings import Settings
