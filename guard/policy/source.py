@@ -134,7 +134,7 @@ def _find(wanted: str, folder: Path, place: Place) -> Path:
         raise PolicyError([Problem("P106", place, "a path cannot hold a NUL character")])
     if wanted in builtin:
         return builtin[wanted]
-    if "/" in wanted or "\\" in wanted or wanted.endswith(_SUFFIXES):
+    if "/" in wanted or "\\" in wanted or wanted.endswith(_SUFFIXES) or os.path.isfile(folder / wanted):
         return folder / os.path.expanduser(wanted)  # unlike Path.expanduser, leaves a user it does not know
     known = ", ".join(builtin)
     hint = did_you_mean(wanted, builtin)

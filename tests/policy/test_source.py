@@ -188,3 +188,9 @@ def test_in_a_wheel_the_policies_are_inside_the_package(tmp_path: Path, monkeypa
 def test_what_cannot_be_a_policy_is_told_where_it_is_named(tmp_path: Path, named: str) -> None:
     (problem,) = read_policy(write(tmp_path, "house.yaml", HEAD + f"extends: {named}\n")).problems
     assert (problem.code, problem.place.line, problem.place.column) == ("P106", 3, 10)
+
+
+def test_a_file_beside_needs_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("house").write_bytes(builtin_policies()["observe_only"].read_bytes())
+    assert read_policy("house").policy.name == "observe_only"
