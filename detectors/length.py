@@ -62,6 +62,8 @@ class LengthSettings:
     """Tokens of one tool call: its name and arguments."""
     choice_tokens: Budget = field(default_factory=Budget)
     """Tokens of a whole choice: thinking, answer and tool calls, as the engine counts them."""
+    choice_characters: Budget = field(default_factory=Budget)
+    """Code points of a whole choice."""
     reasoning_characters: Budget = field(default_factory=Budget)
     content_characters: Budget = field(default_factory=Budget)
     tool_characters: Budget = field(default_factory=Budget)
@@ -114,7 +116,13 @@ class Length:
             gauges = [
                 _Gauge(f"{lane.channel}_tokens", counted, meter, tokens[lane.channel]),
                 _Gauge(f"{lane.channel}_characters", "characters", Characters(), characters[lane.channel]),
-                _Gauge("choice_tokens", "engine", _Spent(context, lane.choice), settings.choice_tokens),
+                _Gauge("choice_tokens", "engine", _ByEngine(context.spent, lane.choice), settings.choice_tokens),
+                _Gauge(
+                    "choice_characters",
+                    "characters",
+                    _ByEngine(context.written, lane.choice),
+                    settings.choice_characters,
+                ),
             ]
         return LengthScanner(self.name, [gauge for gauge in gauges if gauge.limits], history)
 
@@ -199,13 +207,13 @@ class _Gauge:
         self.limits = limits.limits
 
 
-class _Spent:
+class _ByEngine:
     """The engine's count for a choice; a limit is passed at the start of the piece in which that is noticed."""
 
     __slots__ = ("_choice", "_fed", "_last", "_spent")
 
-    def __init__(self, context: Context, choice: int) -> None:
-        self._spent = context.spent
+    def __init__(self, spent: Callable[[int], int], choice: int) -> None:
+        self._spent = spent
         self._choice = choice
         self._fed = 0
         self._last = 0

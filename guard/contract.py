@@ -109,13 +109,15 @@ class Context:
     """What a scanner may know of the request.
 
     `prompt` is the text of the messages, the last user turn last. `spent(choice)` is the estimated number of tokens
-    of a choice over all its lanes, as far as they have been fed to scanners; the engine keeps it.
+    of a choice over all its lanes, as far as they have been fed to scanners, and `written(choice)` that of code points;
+    the engine keeps both.
     """
 
     prompt: str = ""
     model: str = ""
     max_tokens: int | None = None
     spent: Callable[[int], int] = _nothing_spent
+    written: Callable[[int], int] = _nothing_spent
 
 
 @runtime_checkable

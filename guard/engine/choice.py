@@ -111,6 +111,11 @@ class ChoiceReview:
         """Estimated tokens over all lanes, as far as they have been fed."""
         return int(self._spent)
 
+    @property
+    def written(self) -> int:
+        """Code points over all lanes, as far as they have been fed."""
+        return sum(review.fed for review in self._lanes.values())
+
     def lanes(self) -> Sequence[LaneReview]:
         return tuple(self._lanes.values())
 

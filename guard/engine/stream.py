@@ -74,7 +74,7 @@ class StreamGuard:
         self.usage: Usage | None = None
         """As upstream last reported it; for metrics only."""
         self._plan = plan
-        self._context = replace(context, spent=self.spent)
+        self._context = replace(context, spent=self.spent, written=self.written)
         self._expected = choices
         self._repairs = repairs if choices == 1 else frozenset()
         self._structured = structured
@@ -89,6 +89,11 @@ class StreamGuard:
         """Estimated tokens of a choice so far, over its lanes."""
         review = self._choices.get(choice)
         return 0 if review is None else review.spent
+
+    def written(self, choice: int) -> int:
+        """Code points of a choice so far, over its lanes."""
+        review = self._choices.get(choice)
+        return 0 if review is None else review.written
 
     @property
     def answered(self) -> bool:

@@ -7,7 +7,10 @@ import pytest
 
 from detectors.length import Budget, Length, LengthSettings
 from guard.contract import STOP, WARN, Channel, Context, DetectorError, Lane, estimate_tokens
+from guard.engine.stream import StreamGuard
+from guard.events import RecordDecision, TextReceived
 from guard.testing import assert_detector_contract, scan
+from tests.support.engine import plan_of
 
 TEXT = "The sum of two even numbers is even. " * 40
 LANES = {channel: Lane(0, channel) for channel in Channel}
@@ -68,6 +71,26 @@ def test_a_choice_is_counted_by_the_engine() -> None:
     context = Context(spent=count)
     # The third piece of 16 brings the count to 105.
     assert found(TEXT, context=context, choice_tokens=Budget(hard=100)) == [("hard_budget", 32)]
+
+
+def test_the_characters_of_a_choice_are_counted_over_its_lanes() -> None:
+    detector = Length("length", LengthSettings(choice_characters=Budget(soft=100, hard=200)))
+    plan = plan_of(detector, channels=[Channel.REASONING, Channel.CONTENT])
+    guard = StreamGuard(plan, Context())
+    lanes = (Lane(0, Channel.REASONING), 96), (Lane(0, Channel.CONTENT), 160)
+    commands = [command for lane, size in lanes for command in guard.receive(TextReceived(lane, "abc " * (size // 4)))]
+    found = [
+        (record.lane.channel, record.finding.label, record.finding.span.start, record.finding.detail["budget"])
+        for record in commands
+        if isinstance(record, RecordDecision)
+    ]
+    # 96 of thinking: the first piece of 16 of the answer brings the choice to 112, the seventh to 208.
+    assert found == [
+        (Channel.CONTENT, "soft_budget", 0, "choice_characters"),
+        (Channel.CONTENT, "hard_budget", 96, "choice_characters"),
+    ]
+    assert guard.written(0) == 256
+    assert guard.written(1) == 0
 
 
 def test_a_budget_spent_in_the_history_is_reported_with_the_first_new_text() -> None:

@@ -319,6 +319,7 @@ def test_scanners_are_told_what_the_choice_has_spent_over_its_lanes() -> None:
     play(guard, [text(REASONING, "r" * 32), text(CONTENT, "c" * 4), text(SECOND, "s" * 4)])
     assert [(lane, spent) for lane, spent in asked[-3:]] == [(REASONING, 8), (CONTENT, 9), (SECOND, 1)]
     assert (guard.spent(0), guard.spent(1), guard.spent(2)) == (9, 1, 0)
+    assert (guard.written(0), guard.written(1), guard.written(2)) == (36, 4, 0)
 
 
 # --- upstream breaks off
