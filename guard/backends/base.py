@@ -68,6 +68,30 @@ class ModelRequest:
     request_id: str = ""
     continuation: Continuation | None = None
     """Set for the second and later requests of one answer, after a repair."""
+    answered_by: str = ""
+    """With a continuation: the configured name of the backend whose answer is continued."""
+
+    @property
+    def chat_only(self) -> bool:
+        """Only the chat API understands it: see `needs_chat`."""
+        return self.route == "chat" and needs_chat(self.body)
+
+
+def needs_chat(body: Mapping[str, Any]) -> bool:
+    """Does a chat request hold what no rendered prompt can carry: tools, a response format, or parts that are no text?
+
+    `body` has been checked by `guard.proxy.requests`: its messages are objects.
+    """
+    wanted = body.get("response_format")
+    if body.get("tools") or body.get("functions") or (isinstance(wanted, Mapping) and wanted.get("type") != "text"):
+        return True
+    return any(_needs_chat(message) for message in body.get("messages", ()))
+
+
+def _needs_chat(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    return bool(message.get("tool_calls")) or any(not isinstance(part.get("text"), str) for part in parts)
 
 
 @dataclass(slots=True)

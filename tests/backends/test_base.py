@@ -117,3 +117,24 @@ def test_streams_do_not_share_what_they_count() -> None:
     one, other = ModelStream("a", nothing()), ModelStream("a", nothing())
     one.dropped["audio"] += 1
     assert not other.dropped
+
+
+# --- what only the chat API understands
+
+
+@pytest.mark.parametrize(
+    ("body", "chat_only"),
+    [
+        ({"messages": [{"role": "user", "content": "Hi"}]}, False),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}, False),
+        ({"messages": [], "tools": [], "functions": [], "response_format": {"type": "text"}}, False),
+        ({"messages": [], "tools": [{"type": "function"}]}, True),
+        ({"messages": [], "functions": [{"name": "f"}]}, True),
+        ({"messages": [], "response_format": {"type": "json_object"}}, True),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, True),
+        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]}, True),
+    ],
+)
+def test_requests_that_no_rendered_prompt_can_carry(body: Mapping[str, object], chat_only: bool) -> None:
+    assert ModelRequest("chat", body).chat_only is chat_only
+    assert not ModelRequest("completions", {"prompt": "Hi", "response_format": {"type": "json_object"}}).chat_only
