@@ -198,6 +198,10 @@ class Settings(BaseSettings):
     """What may be asked of the guard."""
     keep_alive: Seconds = 10.0
     """After so long without anything to send, a comment keeps the connection open."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that serve clients, each on a processor core of its own; the limits are for all of them together."""
+    watch: bool = False
+    """Reload the policy when its files change, a second or two later, besides on SIGHUP and POST /reload."""
     drain: Seconds = 30.0
     """How long streams may go on after SIGTERM before they are ended properly."""
     reasoning_field: Literal["upstream", "reasoning", "reasoning_content"] = "upstream"
