@@ -1,8 +1,9 @@
 """One policy laid over the policy that it extends.
 
 What is laid over may add detectors, settings and rules. It replaces a rule of the same id, or settings of a detector
-that are given below, only where it says `override: true`; so nobody weakens a policy by accident. `name`, `description`
-and `hold` are those of the file on top. `on_error` may become stricter, not laxer.
+that are given below, only where it says `override: true`; so nobody weakens a policy by accident. `name`, `description`,
+`hold` and `prompt.block` are those of the file on top. `on_error` and what `prompt` refuses may become stricter, not
+laxer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ def lay_over(base: Tree, top: Tree) -> tuple[Tree, list[Problem]]:
     problems: list[Problem] = []
     values = {**base.value, **top.value}
     keys = {**base.keys, **top.keys}
-    for key, merge in (("detectors", _detectors), ("rules", _rules), ("hold", _hold), ("on_error", _on_error)):
+    merges = (
+        ("detectors", _detectors),
+        ("rules", _rules),
+        ("hold", _hold),
+        ("prompt", _prompt),
+        ("on_error", _on_error),
+    )
+    for key, merge in merges:
         over = top.child(key)
         if over is not None:
             values[key] = merge(base.child(key) or Tree(base.place), over, problems)
@@ -78,6 +86,17 @@ def _settings(base: Tree, top: Tree, override: bool, path: str, problems: list[P
 
 def _hold(base: Tree, top: Tree, problems: list[Problem]) -> Tree:
     return _settings(base, top, True, "hold", problems)
+
+
+def _prompt(base: Tree, top: Tree, problems: list[Problem]) -> Tree:
+    merged = _settings(base, top, True, "prompt", problems)
+    values = dict(_entries(merged))
+    for key, below in _entries(base).items():
+        if below.value == "refuse" and values[key].value == "allow":
+            told = f"{base.place.file} refuses `{key}`, and what extends it may not be laxer"
+            problems.append(Problem("P114", values[key].place, told))
+            values[key] = below
+    return Tree(merged.place, values, merged.keys)
 
 
 def _on_error(base: Tree, top: Tree, problems: list[Problem]) -> Tree:

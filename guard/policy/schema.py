@@ -216,6 +216,24 @@ class HoldSettings(_Strict):
         )
 
 
+class PromptSettings(_Strict):
+    """What may be asked, beyond what rules on the channel `prompt` say of its text."""
+
+    block: Literal["answer", "error"] = "answer"
+    """What a client reads when a rule cuts its prompt. `answer`: status 200, the notice, and the rule's finish reason.
+    `error`: status 400 with the code `content_filter`; routers take it for a failure and may ask another deployment."""
+    image: Literal["allow", "refuse"] = "allow"
+    """Parts that cannot be reviewed go upstream as they are, or the request is refused with 400."""
+    audio: Literal["allow", "refuse"] = "allow"
+    """As `image`."""
+    video: Literal["allow", "refuse"] = "allow"
+    """As `image`."""
+    file: Literal["allow", "refuse"] = "allow"
+    """As `image`."""
+    token_ids: Literal["allow", "refuse"] = "refuse"
+    """Prompts given as numbers, on /v1/completions; and on /v1/embeddings, where the prompt is watched."""
+
+
 class Policy(_Strict):
     """A policy of QwQ Guard: which detectors watch a model's text, and what is done about what they find."""
 
@@ -234,6 +252,8 @@ class Policy(_Strict):
     """Name for rules: settings."""
     hold: dict[ChannelName, HoldSettings] = {}
     """Per channel; seldom needed."""
+    prompt: PromptSettings = PromptSettings()
+    """How prompts are treated that are blocked, or hold what cannot be reviewed."""
     on_error: Literal["cut", "flag"] = "cut"
     """What is done when a detector fails."""
     rules: list[Rule] = []

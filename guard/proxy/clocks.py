@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+
+from guard.engine.stream import DEADLINE_MESSAGES
+from guard.events import Deadline, FailStream
+from guard.proxy.errors import failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +27,14 @@ class Clocks:
     """A client that takes nothing for this long is given up."""
     detector: float = 30.0
     """A slow detector that has not come back after this long is abandoned."""
+
+
+@asynccontextmanager
+async def in_time(first_byte: float) -> AsyncIterator[None]:
+    """Raise `UpstreamError` for a backend that does not answer within the seconds it has for a first byte."""
+    try:
+        async with asyncio.timeout(first_byte):
+            yield
+    except TimeoutError as error:
+        late = FailStream(f"deadline_{Deadline.FIRST_BYTE}", DEADLINE_MESSAGES[Deadline.FIRST_BYTE])
+        raise failure(late) from error

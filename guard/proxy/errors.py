@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from guard.events import FailStream
+from guard.events import FailStream, Intervention
 from guard.wire.errors import RequestError, UpstreamError
 
 _TYPES: Mapping[int, str] = {
@@ -23,9 +23,27 @@ _RETRY_AFTER: Final = re.compile(r"\d{1,9}|[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d
 """Seconds or an HTTP date (RFC 9110, 10.2.3): what comes from upstream is not trusted to be a header."""
 
 
-def error_body(message: str, *, type: str, code: str | None, param: str | None = None) -> bytes:
-    """The body every OpenAI client knows how to read."""
-    return msgspec.json.encode({"error": {"message": message, "type": type, "param": param, "code": code}})
+class PromptBlocked(RequestError):
+    """A rule cut the prompt, and the policy says so by an error. `message` is the rule's notice."""
+
+    def __init__(self, message: str, intervention: Intervention | None, *, param: str | None = None) -> None:
+        super().__init__(message, code="content_filter", param=param)
+        self.intervention = intervention
+
+
+def error_body(
+    message: str,
+    *,
+    type: str,
+    code: str | None,
+    param: str | None = None,
+    intervention: Intervention | None = None,
+) -> bytes:
+    """The body every OpenAI client knows how to read; with `intervention` it also says which rule spoke."""
+    error: dict[str, object] = {"message": message, "type": type, "param": param, "code": code}
+    if intervention is not None:
+        error["guard"] = intervention._asdict()
+    return msgspec.json.encode({"error": error})
 
 
 def error_response(error: RequestError | UpstreamError, headers: Mapping[str, str]) -> Response:
@@ -33,7 +51,8 @@ def error_response(error: RequestError | UpstreamError, headers: Mapping[str, st
     extra = dict(headers)
     if isinstance(error, RequestError):
         kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-        body = error_body(error.message, type=kind, code=error.code, param=error.param)
+        told = error.intervention if isinstance(error, PromptBlocked) else None
+        body = error_body(error.message, type=kind, code=error.code, param=error.param, intervention=told)
         if error.status == 503:
             extra["retry-after"] = "1"
     else:

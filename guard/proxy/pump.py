@@ -27,6 +27,8 @@ from guard.events import (
     DeadlinePassed,
     Event,
     FailStream,
+    FinishChoice,
+    SendNotice,
     SendPrompt,
     SendText,
     TextReceived,
@@ -35,7 +37,7 @@ from guard.events import (
 )
 from guard.observe.metrics import StreamMetrics
 from guard.proxy.clocks import Clocks
-from guard.proxy.errors import failure
+from guard.proxy.errors import PromptBlocked, failure
 from guard.proxy.sink import Sink
 from guard.proxy.summary import Summary
 from guard.proxy.threads import run_in_thread
@@ -83,8 +85,9 @@ class Pump:
 
     # --- what others call
 
-    async def review_prompt(self, parts: Sequence[str]) -> list[str] | None:
-        """Review the parts of the messages; returns them as they may go upstream, or None: the answer has been sent."""
+    async def review_prompt(self, parts: Sequence[str], *, refuse: bool = False) -> list[str] | None:
+        """Review the texts of the request; returns them as they may go upstream, or None: the answer has been sent.
+        With `refuse` a rule's cut raises `PromptBlocked` instead of being answered."""
         events: list[Event] = [
             TextReceived(Lane(PROMPT_CHOICE, Channel.PROMPT, part), text) for part, text in enumerate(parts)
         ]
@@ -93,6 +96,10 @@ class Pump:
         if not self._guard.ended:
             cleared = {command.part: command.text for command in commands if isinstance(command, SendPrompt)}
             return [cleared.get(part, "") for part in range(len(parts))]
+        blocked = next((command for command in commands if isinstance(command, FinishChoice)), None)
+        if refuse and blocked is not None:
+            notice = "".join(command.text for command in commands if isinstance(command, SendNotice))
+            raise PromptBlocked(notice, blocked.intervention)
         await self._sink.begin("")
         await self._end(commands)
         return None

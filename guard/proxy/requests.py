@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
+from guard.policy.schema import PromptSettings
+from guard.proxy.prompt import check_media, reviewed_texts, with_texts
 from guard.wire.errors import RequestError
 
 STRIPPED: Final = frozenset(
@@ -46,37 +48,33 @@ FORBIDDEN: Final = frozenset({"api_base", "api_key", "base_url", "custom_llm_pro
 """Fields that would choose the upstream or its credentials; only the configuration does."""
 
 MAX_DEPTH: Final = 64
+NOTHING_REFUSED: Final = PromptSettings()
+"""But token ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientRequest:
-    """A request as the guard understands it. `parts` are the texts of its messages, in order."""
+    """A request as the guard understands it. `prompt` is the text of its messages, or of its prompt."""
 
     route: Literal["chat", "completions"]
     body: Mapping[str, Any]
     model: str
-    parts: Sequence[str]
-    stream: bool
-    include_usage: bool
-    choices: int
-    max_tokens: int | None
-    structured: bool
+    prompt: str
+    stream: bool = False
+    include_usage: bool = False
+    choices: int = 1
+    max_tokens: int | None = None
+    structured: bool = False
     stripped: Counter[str] = field(default_factory=Counter)
 
     @property
-    def prompt(self) -> str:
-        """All text of the request."""
-        return "\n".join(self.parts)
+    def parts(self) -> list[str]:
+        """Every text of it that the model may come to read, those of its messages first."""
+        return reviewed_texts(self.body)
 
     def with_parts(self, parts: Sequence[str]) -> Mapping[str, Any]:
-        """The body with the texts of its messages replaced by `parts`."""
-        if tuple(parts) == tuple(self.parts):
-            return self.body
-        texts = iter(parts)
-        if self.route == "completions":
-            prompt = self.body["prompt"]
-            return {**self.body, "prompt": next(texts) if isinstance(prompt, str) else list(texts)}
-        return {**self.body, "messages": [_with_texts(message, texts) for message in self.body["messages"]]}
+        """The body with `parts` in the places of its texts."""
+        return with_texts(self.body, parts)
 
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
@@ -126,9 +124,15 @@ class _Completion(_Common, kw_only=True):
 
 
 def parse_request(
-    route: Literal["chat", "completions"], data: bytes, *, max_choices: int = 4, strip: bool = True
+    route: Literal["chat", "completions"],
+    data: bytes,
+    *,
+    max_choices: int = 4,
+    strip: bool = True,
+    settings: PromptSettings = NOTHING_REFUSED,
 ) -> ClientRequest:
-    """Read a request body. Raises `RequestError` that names the field and what is wrong with it.
+    """Read a request body. Raises `RequestError` that names the field and what is wrong with it. `settings` say which
+    parts of a prompt are refused because they cannot be reviewed.
 
     With `strip` off only the fields that the guard sets itself are taken out.
     """
@@ -143,7 +147,8 @@ def parse_request(
         value = getattr(known, name)
         if value is not None and value < 1:
             raise RequestError(f"`{name}` is {value}; it must be at least 1.", param=name)
-    parts = tuple(_texts(known))
+    said = "\n".join(_texts(known, token_ids=settings.token_ids == "allow"))
+    check_media(body, settings)
     stripped: Counter[str] = Counter(name for name in removed & body.keys() if name != "stream_options")
     forwarded = {name: value for name, value in body.items() if name not in removed}
     thinking = _enable_thinking(body.get("chat_template_kwargs"))
@@ -153,7 +158,7 @@ def parse_request(
         route=route,
         body=forwarded,
         model=known.model or "",
-        parts=parts,
+        prompt=said,
         stream=bool(known.stream),
         include_usage=bool(known.stream_options and known.stream_options.include_usage),
         choices=known.n or 1,
@@ -167,6 +172,13 @@ def parse_embeddings(data: bytes) -> tuple[dict[str, Any], str]:
     """The body of an embeddings request, and its model's name. Raises `RequestError`."""
     body = _decode(data)
     return body, _convert(body, _Embeddings).model or ""
+
+
+def check_embedded(body: Mapping[str, Any], settings: PromptSettings) -> None:
+    """Raise `RequestError` if what is to be embedded cannot be reviewed and the policy refuses that."""
+    given = body["input"]
+    if settings.token_ids == "refuse" and isinstance(given, list) and not all(isinstance(each, str) for each in given):
+        raise _token_ids("input")
 
 
 def _convert(body: dict[str, Any], type: type[_Struct]) -> _Struct:
@@ -228,7 +240,8 @@ def _json_type(value: object) -> str:
     return names.get(type(value), "value")
 
 
-def _texts(known: _Common) -> Iterator[str]:
+def _texts(known: _Common, *, token_ids: bool) -> Iterator[str]:
+    """What is said: the texts of all messages, or the one prompt."""
     if isinstance(known, _Chat):
         if not known.messages:
             raise RequestError("`messages` is empty; send at least one message.", param="messages")
@@ -239,34 +252,31 @@ def _texts(known: _Common) -> Iterator[str]:
                 if part.text is not None:
                     yield part.text
     elif isinstance(known, _Completion):
-        prompts = [known.prompt] if isinstance(known.prompt, str) else known.prompt
-        for prompt in prompts:
-            if isinstance(prompt, int | list):
-                raise RequestError(
-                    "`prompt` holds token ids, which cannot be reviewed; send text instead.", param="prompt"
-                )
-            if not isinstance(prompt, str):
-                raise RequestError("`prompt` holds something that is no text; send a string.", param="prompt")
+        yield from _prompts(known.prompt, token_ids)
+
+
+def _prompts(given: str | list[Any], token_ids: bool) -> Iterator[str]:
+    prompts = [given] if isinstance(given, str) else given
+    if prompts and all(isinstance(each, int) for each in prompts):
+        prompts = [prompts]
+    for prompt in prompts:
+        if isinstance(prompt, str):
             yield prompt
-        if len(prompts) != 1:
-            raise RequestError(
-                f"`prompt` holds {len(prompts)} prompts; send one per request so that each is reviewed on its own.",
-                param="prompt",
-            )
+        elif not isinstance(prompt, int | list):
+            raise RequestError("`prompt` holds something that is no text; send a string.", param="prompt")
+        elif not token_ids or isinstance(prompt, int):
+            raise _token_ids("prompt")
+    if len(prompts) != 1:
+        raise RequestError(
+            f"`prompt` holds {len(prompts)} prompts; send one per request so that each is reviewed on its own.",
+            param="prompt",
+        )
 
 
-def _with_texts(message: dict[str, Any], texts: Iterator[str]) -> dict[str, Any]:
-    content = message.get("content")
-    if isinstance(content, str):
-        return {**message, "content": next(texts)}
-    if isinstance(content, list):
-        return {
-            **message,
-            "content": [
-                {**part, "text": next(texts)} if isinstance(part.get("text"), str) else part for part in content
-            ],
-        }
-    return message
+def _token_ids(name: str) -> RequestError:
+    return RequestError(
+        f"`{name}` holds token ids, which cannot be reviewed; send text instead.", code="not_reviewable", param=name
+    )
 
 
 def _enable_thinking(value: object) -> bool | None:

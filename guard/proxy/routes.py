@@ -8,12 +8,10 @@ GET  /v1/models, /v1/models/{id}              names only
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import traceback
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -22,13 +20,14 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from guard.backends.base import ModelRequest
-from guard.engine.stream import DEADLINE_MESSAGES
 from guard.events import Deadline, FailStream
 from guard.proxy.body import read_body
-from guard.proxy.errors import error_response, failure
+from guard.proxy.clocks import in_time
+from guard.proxy.embeddings import Embeddings
+from guard.proxy.errors import PromptBlocked, error_response
 from guard.proxy.gateway import Gateway, log
 from guard.proxy.pump import Pump
-from guard.proxy.requests import ClientRequest, parse_embeddings, parse_request
+from guard.proxy.requests import ClientRequest, parse_request
 from guard.proxy.sink import EventStream, Folded, Sink
 from guard.wire.chat_encode import ChatEncoder
 from guard.wire.completions import CompletionsEncoder
@@ -36,11 +35,6 @@ from guard.wire.errors import RequestError, UpstreamError
 from guard.wire.fold import CompletionsFold, Fold
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-
-@runtime_checkable
-class _Embeds(Protocol):
-    async def embeddings(self, body: dict[str, Any], authorization: str | None, request_id: str) -> bytes: ...
 
 
 def guarded_routes(gateway: Gateway) -> list[BaseRoute]:
@@ -68,7 +62,13 @@ class Generate:
         request_id = gateway.request_id()
         try:
             body = await read_body(http, gateway.max_body)
-            request = parse_request(self._route, body, max_choices=gateway.max_choices, strip=gateway.strip)
+            request = parse_request(
+                self._route,
+                body,
+                max_choices=gateway.max_choices,
+                strip=gateway.strip,
+                settings=gateway.policy.prompt,
+            )
         except ClientDisconnect:
             return
         except RequestError as error:
@@ -125,15 +125,23 @@ class Generate:
         gateway.opened(pump)
         began = time.monotonic()
         try:
-            parts = await pump.review_prompt(request.parts) if watches_prompt else request.parts
-            if parts is not None:
-                pump.send_upstream(request.with_parts(parts))
+            answered = False
+            if watches_prompt:
+                refuse = gateway.policy.prompt.block == "error"
+                cleared = await pump.review_prompt(request.parts, refuse=refuse)
+                answered = cleared is None
+                if cleared is not None:
+                    pump.send_upstream(request.with_parts(cleared))
+            if not answered:
                 await pump.run()
             if isinstance(sink, EventStream):
                 if not pump.stalled:  # else the server hangs up on an answer that is left unfinished
                     await sink.finish()
             else:
                 await _send_folded(sink, headers, scope, receive, send)
+        except PromptBlocked as error:
+            error.param = "messages" if self._route == "chat" else "prompt"
+            await error_response(error, headers)(scope, receive, send)
         except (RequestError, UpstreamError) as error:
             summary.worsen("error")
             summary.error = error.code or ""
@@ -181,34 +189,6 @@ class Generate:
         return EventStream(send, encoder, headers, told, field)
 
 
-class Embeddings:
-    """Forwarded to the upstream, rebuilt from its numbers."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway = self._gateway
-        http = Request(scope, receive)
-        headers = gateway.headers(request_id := gateway.request_id())
-        backend = getattr(gateway.backend, "first", gateway.backend)
-        response: Response
-        try:
-            body, model = parse_embeddings(await read_body(http, gateway.max_body))
-            gateway.check_model(model)
-            if not isinstance(backend, _Embeds):
-                raise RequestError(f"The backend `{backend.name}` has no embeddings.", status=404, code="not_supported")
-            authorization = http.headers.get("authorization") if gateway.pass_through else None
-            async with _in_time(gateway):
-                answer = await backend.embeddings(body, authorization, request_id)
-            response = Response(answer, media_type="application/json", headers=headers)
-        except ClientDisconnect:
-            return
-        except (RequestError, UpstreamError) as error:
-            response = error_response(error, headers)
-        await response(scope, receive, send)
-
-
 class Models:
     """The configured models, or those the backend names."""
 
@@ -221,7 +201,7 @@ class Models:
         wanted = scope.get("path_params", {}).get("model")
         response: Response
         try:
-            async with _in_time(gateway):
+            async with in_time(gateway.clocks.first_byte):
                 names = gateway.models or await gateway.backend.models()
             if wanted is not None and wanted not in names:
                 raise RequestError(
@@ -259,17 +239,6 @@ class NotGuarded:
         gateway.metrics.request_refused("not_guarded")
         error = RequestError(message, status=404, code="not_guarded")
         await error_response(error, gateway.headers(gateway.request_id()))(scope, receive, send)
-
-
-@contextlib.asynccontextmanager
-async def _in_time(gateway: Gateway) -> AsyncIterator[None]:
-    """Raise `UpstreamError` for a backend that does not answer within the time it has for a first byte."""
-    try:
-        async with asyncio.timeout(gateway.clocks.first_byte):
-            yield
-    except TimeoutError as error:
-        late = FailStream(f"deadline_{Deadline.FIRST_BYTE}", DEADLINE_MESSAGES[Deadline.FIRST_BYTE])
-        raise failure(late) from error
 
 
 def _where(error: Exception) -> str:

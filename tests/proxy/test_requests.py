@@ -5,7 +5,16 @@ from typing import Any, Literal
 
 import pytest
 
-from guard.proxy.requests import FORBIDDEN, MAX_DEPTH, STRIPPED, ClientRequest, parse_embeddings, parse_request
+from guard.policy.schema import PromptSettings
+from guard.proxy.requests import (
+    FORBIDDEN,
+    MAX_DEPTH,
+    STRIPPED,
+    ClientRequest,
+    check_embedded,
+    parse_embeddings,
+    parse_request,
+)
 from guard.wire.errors import RequestError
 
 USER = [{"role": "user", "content": "Hi"}]
@@ -132,9 +141,28 @@ def test_a_prompt_must_be_one_text(body: dict[str, object], says: str) -> None:
 @pytest.mark.parametrize("prompt", ["Once", ["Once"]])
 def test_a_text_prompt_is_one_part_and_keeps_its_form(prompt: object) -> None:
     request = parse({"prompt": prompt, "max_tokens": 3}, "completions")
-    assert request.parts == ("Once",)
+    assert request.parts == ["Once"]
     assert request.body["prompt"] == prompt
     assert request.with_parts(["Twice"])["prompt"] == ("Twice" if isinstance(prompt, str) else ["Twice"])
+
+
+@pytest.mark.parametrize("prompt", [[1, 2, 3], [[1, 2, 3]]])
+def test_a_policy_may_allow_prompts_of_token_ids(prompt: object) -> None:
+    request = parse({"prompt": prompt}, "completions", settings=PromptSettings(token_ids="allow"))
+    assert request.body["prompt"] == prompt
+    assert (request.prompt, request.parts) == ("", [])
+    with pytest.raises(RequestError, match="holds 2 prompts"):
+        parse({"prompt": [[1], [2]]}, "completions", settings=PromptSettings(token_ids="allow"))
+
+
+@pytest.mark.parametrize(("given", "refused"), [("x", False), (["x", "y"], False), ([1, 2], True), ([[1]], True)])
+def test_what_cannot_be_reviewed_is_embedded_only_if_the_policy_allows_it(given: object, refused: bool) -> None:
+    check_embedded({"input": given}, PromptSettings(token_ids="allow"))
+    if refused:
+        with pytest.raises(RequestError, match="`input` holds token ids"):
+            check_embedded({"input": given}, PromptSettings())
+    else:
+        check_embedded({"input": given}, PromptSettings())
 
 
 @pytest.mark.parametrize("name", sorted(STRIPPED - {"stream_options", "chat_template_kwargs"}))
@@ -176,7 +204,7 @@ def test_content_parts_are_reviewed_one_by_one_in_order() -> None:
         {"role": "tool", "content": "42", "tool_call_id": "c"},
     ]
     request = parse({"messages": messages})
-    assert request.parts == ("Be brief.", "Look:", "What?", "42")
+    assert request.parts == ["Be brief.", "Look:", "What?", "42"]
     assert request.prompt == "Be brief.\nLook:\nWhat?\n42"
     assert request.with_parts(request.parts) is request.body
     masked = request.with_parts(["1", "2", "3", "4"])["messages"]
@@ -214,7 +242,7 @@ def test_what_the_guard_needs_is_read(fields: dict[str, object], expected: tuple
 
 def test_a_key_given_twice_goes_on_once() -> None:
     request = parse(b'{"messages":[{"role":"user","content":"safe","content":"evil"}]}')
-    assert request.parts == ("evil",)
+    assert request.parts == ["evil"]
     assert request.body == {"messages": [{"role": "user", "content": "evil"}]}
 
 

@@ -25,6 +25,7 @@ from guard.events import (
     Usage,
     UsageReported,
 )
+from guard.policy.schema import PromptSettings
 from guard.proxy import body as request_body
 from guard.proxy.clocks import Clocks
 from guard.proxy.gateway import Gateway
@@ -611,6 +612,52 @@ def test_a_blocked_prompt_is_an_ordinary_answer() -> None:
         assert backend.streams == 0
         exchange(url, CHAT, ask(messages=[{"role": "user", "content": "my SECRET"}]))
         assert backend.requests[0].body["messages"] == [{"role": "user", "content": "my <hidden>"}]
+
+
+def test_a_policy_may_refuse_a_blocked_prompt_by_an_error() -> None:
+    backend = scripted()
+    policy = words_policy(channels=(Channel.PROMPT,))
+    policy.prompt = PromptSettings(block="error")
+    gateways: list[Gateway] = []
+
+    def make() -> Gateway:
+        gateways.append(gateway_of(backend, policy))
+        return gateways[0]
+
+    with serving(make) as url:
+        for fields in ({}, {"stream": True}):
+            answer = exchange(url, CHAT, ask(messages=[{"role": "user", "content": "STOP! now"}], **fields))
+            assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "content_filter", "messages")
+            assert answer.error["message"] == "Stopped here."
+            told = {"action": "cut", "rule": "stopper", "detector": "stopper", "channel": "prompt"}
+            assert answer.error["guard"].items() >= told.items()
+        assert exchange(url, COMPLETIONS, {"prompt": "STOP!"}).error["param"] == "prompt"
+        assert backend.streams == 0
+        assert exchange(url, CHAT, ask(stream=True)).status == 200
+    assert metric(gateways[0], "guard_requests_total", outcome="cut", route="chat", model="other") == 2
+    assert metric(gateways[0], "guard_requests_total", outcome="error", route="chat", model="other") == 0
+
+
+def test_what_cannot_be_reviewed_is_refused_if_the_policy_says_so() -> None:
+    policy = words_policy()
+    policy.prompt = PromptSettings(image="refuse")
+    image = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+    with serving(lambda: gateway_of(scripted(), policy)) as url:
+        answer = exchange(url, CHAT, ask(messages=[{"role": "user", "content": image}]))
+    assert (answer.status, answer.error["code"]) == (400, "not_reviewable")
+
+
+def test_every_text_of_a_request_is_reviewed() -> None:
+    backend = scripted()
+    with serving(lambda: gateway_of(backend, words_policy(channels=(Channel.PROMPT,)))) as url:
+        function = {"name": "f", "description": "SECRET", "parameters": {}}
+        exchange(url, CHAT, ask(tools=[{"type": "function", "function": function}], documents=["SECRET"]))
+        sent = backend.requests[0].body
+        assert sent["tools"][0]["function"]["description"] == "<hidden>"
+        assert sent["documents"] == ["<hidden>"]
+        assert exchange(url, COMPLETIONS, {"prompt": "a", "suffix": "STOP!"}).json["choices"][0]["text"] == (
+            "Stopped here."
+        )
 
 
 # --- other routes
