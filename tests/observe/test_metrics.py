@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from guard.contract import ERROR_LABEL, STOP, WARN, Channel, Finding, Lane, Span
 from guard.events import Action, Cut, Decision, Flag, Mask, Repair
 from guard.observe.metrics import Known, Metrics
+from tests.support.metrics import total
 
 KNOWN = Known(
     detectors={"loop": ["exact"], "language": ["script", "drift"], "length": ["soft", "hard"]},
@@ -31,8 +32,7 @@ def metrics() -> Metrics:
 
 
 def count(metrics: Metrics, name: str, /, **labels: str) -> float:
-    value = metrics.registry.get_sample_value(name, labels)
-    return 0.0 if value is None else value
+    return total(metrics.registry, name, **labels)
 
 
 def series(metrics: Metrics) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
@@ -148,7 +148,7 @@ def test_what_happens_beside_streams(metrics: Metrics) -> None:
 
 def test_a_reloaded_policy_replaces_the_old_one(metrics: Metrics) -> None:
     assert count(metrics, "guard_policy_info", name="default", version="abc123") == 1
-    metrics.policy_loaded("strict", "def456")
+    metrics.policy_reloaded(True, "strict", "def456")
     assert count(metrics, "guard_policy_info", name="strict", version="def456") == 1
     assert count(metrics, "guard_policy_info", name="default", version="abc123") == 0
 
@@ -180,9 +180,10 @@ def test_fifty_thousand_hostile_names_add_nothing(metrics: Metrics) -> None:
 
 
 def test_rates_see_the_first_increment(metrics: Metrics) -> None:
+    who = {"model": "qwq-32b", "policy": "default", "mode": "enforce"}
     there = series(metrics)
-    assert ("guard_loops_total", (("channel", "reasoning"),)) in there
-    assert ("guard_language_switches_total", (("channel", "content"),)) in there
+    assert ("guard_loops_total", tuple(sorted({"channel": "reasoning", **who}.items()))) in there
+    assert ("guard_language_switches_total", tuple(sorted({"channel": "content", **who}.items()))) in there
     assert ("guard_detector_errors_total", (("detector", "language"),)) in there
 
 

@@ -11,6 +11,7 @@ import pytest
 from guard.policy import PolicyError, compile_policy, load_policy, read_policy, try_examples
 from guard.proxy.app import create_app
 from guard.settings import Settings
+from tests.support.metrics import total
 from tests.support.proxy import CHAT, MESSAGES, answer_of, content, scripted
 
 POLICY = """
@@ -46,12 +47,12 @@ def house(tmp_path: Path) -> Path:
 
 
 async def answered(house: Path, *pieces: str) -> tuple[dict[str, Any], Any]:
-    """The response to a request that is answered with `pieces`, and the value of a metric's sample."""
+    """The response to a request that is answered with `pieces`, and the registry of its metrics."""
     backend = scripted(*answer_of(*map(content, pieces)))
     app = create_app(Settings.load(env={}, overrides={"policy": str(house)}), backend=backend)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://guard") as client:
         answer = await client.post(CHAT, json={"model": "m", "messages": MESSAGES})
-    return answer.json(), app.state.gateway.metrics.registry.get_sample_value
+    return answer.json(), app.state.gateway.metrics.registry
 
 
 def test_its_labels_are_known_and_its_examples_hold(house: Path) -> None:
@@ -90,11 +91,8 @@ async def test_words_are_masked_on_the_wire_and_counted_by_their_label(house: Pa
     assert body["choices"][0]["message"]["content"] == "Well, [oath] and <codename>, bluebird, <ticket>!"
     assert body["choices"][0]["finish_reason"] == "stop"
     found = {"detector": "pattern", "channel": "content"}
-    assert [metrics("guard_findings_total", {**found, "label": label}) for label in ("oath", "codename", "ticket")] == [
-        1,
-        1,
-        1,
-    ]
+    counts = [total(metrics, "guard_findings_total", **found, label=label) for label in ("oath", "codename", "ticket")]
+    assert counts == [1, 1, 1]
 
 
 @pytest.mark.anyio

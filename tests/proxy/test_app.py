@@ -16,6 +16,7 @@ from guard.policy import PolicyError
 from guard.proxy.app import REFUSALS, UPSTREAM_CODES, create_app, create_gateway
 from guard.settings import Settings
 from guard.wire.failures import SENTENCES
+from tests.support.metrics import total
 from tests.support.proxy import (
     CHAT,
     answer_of,
@@ -66,11 +67,11 @@ async def test_an_app_is_made_of_settings_and_a_backend(house: str) -> None:
     assert events[-2]["choices"][0]["delta"] == {"content": "It went in circles."}
     assert events[-1]["guard"]["rule"] == "loops"
     assert backend.closed == 1
-    metrics = app.state.gateway.metrics.registry.get_sample_value
-    assert metrics("guard_loops_total", {"channel": "reasoning"}) == 1
-    assert metrics("guard_actions_total", {"rule": "loops", "action": "cut", "channel": "reasoning"}) == 1
-    assert metrics("guard_backend_answers_total", {"backend": "model"}) == 1
-    assert metrics("guard_tokens_saved_total") > 3_000
+    metrics = app.state.gateway.metrics.registry
+    assert total(metrics, "guard_loops_total", channel="reasoning") == 1
+    assert total(metrics, "guard_actions_total", rule="loops", action="cut", channel="reasoning") == 1
+    assert total(metrics, "guard_backend_answers_total", backend="model") == 1
+    assert total(metrics, "guard_tokens_saved_total") > 3_000
 
 
 async def test_a_length_budget_ends_with_length(house: str) -> None:

@@ -20,6 +20,7 @@ from guard.events import (
 )
 from guard.observe.metrics import Metrics
 from guard.proxy.summary import Summary
+from tests.support.metrics import total
 
 LANE = Lane(0, Channel.CONTENT)
 FINDING = Finding("d", "l", 0.9, Span(0, 1))
@@ -75,5 +76,5 @@ def test_released_tokens_are_summed_by_channel_and_the_first_is_timed_once() -> 
     thinking = Lane(0, Channel.REASONING)
     summary = noted(SendText(thinking, "x" * 40), SendText(LANE, "y" * 80), SendText(LANE, "z" * 40), metrics=metrics)
     assert summary.tokens == pytest.approx({Channel.REASONING: 10, Channel.CONTENT: 30})
-    assert metrics.registry.get_sample_value("guard_time_to_first_token_seconds_count") == 1
-    assert metrics.registry.get_sample_value("guard_time_to_first_token_seconds_sum") == 0.5
+    assert total(metrics.registry, "guard_time_to_first_token_seconds_count") == 1
+    assert total(metrics.registry, "guard_time_to_first_token_seconds_sum") == 0.5

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.metrics import total
+
 GUARD = (sys.executable, "-c", "from guard.cli import main; main()")
 START_DEADLINE = 120.0
 """Seconds; the first start with the embedded model may convert it."""
@@ -42,11 +44,9 @@ class GuardProcess:
             return client.get(self.admin + path)
 
     def sample(self, name: str) -> float:
-        """The value of a sample of `/metrics`, spelled as there, or 0."""
-        for line in self.get("/metrics").text.splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.rpartition(" ")[2])
-        return 0.0
+        """The sum of the samples of `/metrics` that are called `name`, which may end in labels to look for, spelled as
+        there (`guard_loops_total{channel="content"}`); or 0."""
+        return total(self.get("/metrics").text, name.partition("{")[0], **dict(re.findall(r'(\w+)="([^"]*)"', name)))
 
     def signal(self) -> None:
         self.process.send_signal(signal.SIGTERM)
