@@ -6,8 +6,9 @@
     ends     1 2 3 5               6 7 8 ...       and where its source ends, dropped characters included
 
 NFKD; marks, format characters (zero-width, bidi, tags, variation selectors) and controls dropped; look-alikes and blank
-letters mapped (`detectors._confusables`); case folded; NFC. A character and what combines with it are one source of at
-most 33 code points, and are read when the next one begins: the shadow does not depend on the chunks.
+letters mapped (`detectors._confusables`); digits of other scripts mapped; case folded, unless it matters to who looks;
+NFC. A character and what combines with it are one source of at most 33 code points, and are read when the next one
+begins: the shadow does not depend on the chunks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 from typing import Final, Protocol
@@ -83,12 +85,16 @@ class Raw:
 
 
 class Shadow:
-    """The shadow text. Holds what has not been forgotten and one waiting source."""
+    """The shadow text. Holds what has not been forgotten and one waiting source.
 
-    __slots__ = ("_closed", "_ends", "_read", "_starts", "_waiting", "base", "text")
+    `closed` leaves blank letters out; `fold=False` keeps upper and lower case apart.
+    """
 
-    def __init__(self) -> None:
-        self._closed = False
+    __slots__ = ("_closed", "_ends", "_fold", "_read", "_starts", "_waiting", "base", "text")
+
+    def __init__(self, *, closed: bool = False, fold: bool = True) -> None:
+        self._closed = closed
+        self._fold = fold
         self.base = 0
         self.text = ""
         self._starts: list[int] = []
@@ -142,21 +148,20 @@ class Shadow:
 
     def closed(self) -> Shadow:
         """A shadow that goes on from here without the blank letters to come: "z⠀o⠀u⠀n⠀d⠀s" reads "zounds" there."""
-        copy = Shadow()
-        copy._closed = True
+        copy = Shadow(closed=True, fold=self._fold)
         copy.base, copy.text, copy._read, copy._waiting = self.base, self.text, self._read, self._waiting
         copy._starts, copy._ends = self._starts[:], self._ends[:]
         return copy
 
     def _plain(self, text: str) -> None:
         """Printable ASCII: every character is a source of its own."""
-        self.text += text.lower()
+        self.text += text.lower() if self._fold else text
         start, self._read = self._read, self._read + len(text)
         self._starts.extend(range(start, self._read))
         self._ends.extend(range(start + 1, self._read + 1))
 
     def _add(self, source: str) -> None:
-        shown = shadow_of(source)
+        shown = shadow_of(source) if self._fold else cased_shadow_of(source)
         if self._closed:
             shown = shown.replace(BLANK, "")
         start, self._read = self._read, self._read + len(source)
@@ -176,13 +181,24 @@ def shadow(text: str) -> str:
 @lru_cache(8_192)
 def shadow_of(source: str) -> str:
     """What one character, with what combines with it, is seen as."""
-    seen: list[str] = []
+    return unicodedata.normalize("NFC", "".join(char.casefold() for char in _shown(source)))
+
+
+@lru_cache(8_192)
+def cased_shadow_of(source: str) -> str:
+    """The same with upper and lower case kept apart."""
+    return unicodedata.normalize("NFC", "".join(_shown(source)))
+
+
+def _shown(source: str) -> Iterator[str]:
     for char in unicodedata.normalize("NFKD", source):
         if char in BLANKS:
-            seen.append(BLANK)
-        elif unicodedata.category(char) not in _DROPPED and not _CONTROLS.match(char):
-            seen.append(LATIN.get(char) or char.casefold())
-    return unicodedata.normalize("NFC", "".join(seen))
+            yield BLANK
+        elif (category := unicodedata.category(char)) == "Nd":
+            yield str(unicodedata.decimal(char))
+        elif category not in _DROPPED and not _CONTROLS.match(char):
+            latin = LATIN.get(char, char)
+            yield latin.upper() if char.isupper() else latin
 
 
 def _combining() -> str:
