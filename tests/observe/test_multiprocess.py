@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.metrics import total
 
+ROOT = Path(__file__).parents[2]
 WORKER = """
 import sys
 from guard.observe.metrics import Known, Metrics
@@ -50,10 +51,9 @@ print(body.decode().replace("# EOF", ""))
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The exposition over two workers, and that after both have gone."""
-    command = [sys.executable, "-c", PARENT, str(tmp_path_factory.mktemp("parent") / "numbers"), WORKER]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=True, cwd=Path(__file__).parents[2]
-    )
+    folder = tmp_path_factory.mktemp("parent") / "numbers"
+    command = [sys.executable, "-c", PARENT, str(folder), WORKER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
     before, _, after = done.stdout.partition("# ----")
     return before, after
 
