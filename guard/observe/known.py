@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from guard.contract import ERROR_LABEL, Channel
+from guard.engine.lane import HOLD_LIMIT_RULE
+from guard.policy import CompiledPolicy
+from guard.policy.compile import ON_ERROR
 
 OTHER: Final = "other"
 NO_RULE: Final = "none"
@@ -58,6 +61,19 @@ class Known:
     """Codes of `RequestError`."""
     upstream_codes: Collection[str] = ()
     """Codes of `UpstreamError`."""
+
+
+def known_of(policy: CompiledPolicy) -> Known:
+    """The names that a policy brings."""
+    return Known(
+        detectors={detector.name: detector.labels for detector in policy.detectors},
+        counters={detector.name: tuple(getattr(detector, "counters", ())) for detector in policy.detectors},
+        loops=policy.named("loop"),
+        language_switches=policy.named("language"),
+        budgets=policy.named("length"),
+        harm=policy.named("harm"),
+        rules=[*policy.rule_ids, ON_ERROR, HOLD_LIMIT_RULE],
+    )
 
 
 class Bounded:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from guard.contract import ERROR_LABEL, Channel, Detector, DetectorError, Finding, Lane
 from guard.engine.plan import Hold, Plan
@@ -97,6 +97,12 @@ class CompiledPolicy:
     @property
     def rule_ids(self) -> tuple[str, ...]:
         return tuple(rule.id for rule in self.rules)
+
+    @property
+    def mode(self) -> Literal["enforce", "observe"]:
+        """`observe` if nothing in it can change an answer: every rule, and what is done about errors, only flags."""
+        acts = any(not isinstance(action, Flag) for action in (self._on_error, *(rule.action for rule in self.rules)))
+        return "enforce" if acts else "observe"
 
     def named(self, use: str) -> frozenset[str]:
         """The names that this policy gives to the detector `use`."""

@@ -312,3 +312,16 @@ def test_no_decision_leads_to_a_series_that_was_not_known(
         action = plan.decide(lane, found(detector.name, label, score)).action
         word = type(action).__name__.lower()
         assert Series(detector.name, label, lane.channel, word) in made.labels()
+
+
+@pytest.mark.parametrize(
+    ("rules", "more", "mode"),
+    [
+        (["when: {detector: words}, do: flag"], "on_error: flag\n", "observe"),
+        (["when: {detector: words}, do: flag"], "", "enforce"),  # a detector that fails cuts
+        (["when: {detector: words}, do: flag", "when: {detector: other}, do: mask"], "on_error: flag\n", "enforce"),
+        ([], "on_error: flag\n", "observe"),
+    ],
+)
+def test_a_policy_that_only_flags_observes(rules: list[str], more: str, mode: str) -> None:
+    assert policy(*rules, more=more).mode == mode
