@@ -52,7 +52,7 @@ def test_a_mask_that_begins_before_the_passage() -> None:
 
 def test_an_excerpt_is_as_long_as_asked_and_does_not_begin_inside_a_word() -> None:
     lane = text_of("one two three ", "four five six seven")
-    passage = lane.around(Span(15, 18), 8)
+    passage = lane.around(Span(14, 18), 8)
     assert passage.text.split() == ["three", "four", "five"]
     assert len(excerpt(passage, (), 8)) == 8
 
@@ -78,7 +78,7 @@ def test_memory_is_bounded_and_places_stay_right() -> None:
     for number in range(100):
         lane.append(f"{number:08} " + "x" * 9_991)
     assert sum(map(len, lane._pieces)) <= 2 * KEPT
-    assert lane.around(Span(990_000, 990_008), 8).text.startswith("00000099")
+    assert lane.around(Span(990_000, 990_008), 8).text.endswith("x00000099")
     assert lane.around(Span(0, 8), 8).start >= 1_000_000 - 2 * KEPT
 
 
