@@ -55,6 +55,43 @@ class Continuation:
     """Longest continuation, in tokens."""
 
 
+Script = Literal[
+    "Arabic",
+    "Armenian",
+    "Bengali",
+    "Cyrillic",
+    "Devanagari",
+    "Ethiopic",
+    "Georgian",
+    "Greek",
+    "Gujarati",
+    "Gurmukhi",
+    "Han",
+    "Hangul",
+    "Hebrew",
+    "Kana",
+    "Kannada",
+    "Khmer",
+    "Lao",
+    "Latin",
+    "Malayalam",
+    "Myanmar",
+    "Sinhala",
+    "Tamil",
+    "Telugu",
+    "Thai",
+]
+"""Writing systems by their Unicode names; `Kana` is Hiragana and Katakana."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What a model in this process is kept from writing. Nobody else's decoding can be reached."""
+
+    ban_scripts: frozenset[Script] = frozenset()
+    break_cycles: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One request, after review of its prompt. `body` is the JSON object to send; backends set `stream` themselves."""
@@ -70,6 +107,9 @@ class ModelRequest:
     """Set for the second and later requests of one answer, after a repair."""
     answered_by: str = ""
     """With a continuation: the configured name of the backend whose answer is continued."""
+
+    decoding: Decoding | None = None
+    """As the policy says; heeded by in-process models only."""
 
     @property
     def chat_only(self) -> bool:
