@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +27,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address that clients reach.")] = None,
     port: Annotated[int | None, typer.Option(help="Port that clients reach.")] = None,
     admin_port: Annotated[int | None, typer.Option(help="Port of health and metrics, on loopback.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve clients, one for each core.")] = None,
     model: Annotated[str | None, typer.Option(help="In-process model: a folder, a hub id, or `embedded`.")] = None,
     fallback: Annotated[
         bool | None,
@@ -38,7 +41,13 @@ def serve(
     from guard.policy import PolicyError
     from guard.settings import Settings, SettingsError
 
-    overrides: dict[str, Any] = {"policy": policy, "host": host, "port": port, "admin_port": admin_port}
+    overrides: dict[str, Any] = {
+        "policy": policy,
+        "host": host,
+        "port": port,
+        "admin_port": admin_port,
+        "workers": workers,
+    }
     overrides = {name: value for name, value in overrides.items() if value is not None}
     if upstream is not None:
         overrides["upstream"] = {"url": upstream}
@@ -64,31 +73,43 @@ def serve(
 
 
 def _run(settings: Settings) -> None:
+    configure_log(settings)
+    if settings.workers > 1:
+        _run_workers(settings)
+    else:
+        _run_alone(settings)
+
+
+def _run_alone(settings: Settings) -> None:
+    """Serve in this process."""
     import uvloop
 
     from guard.contract import DetectorError
     from guard.proxy.app import create_gateway
+    from guard.proxy.reload import Reloader, read_candidate
     from guard.proxy.server import PortError, listen
     from guard.proxy.server import serve as serve_apps
     from guard.wire.errors import UpstreamError
 
-    _log(settings)
     try:
         public = listen(settings.host, settings.port, "--port")
         admin = listen(settings.admin_host, settings.admin_port, "--admin-port")
-        gateway = create_gateway(settings)
         _prepare(settings)
-        url = _url(public.getsockname())
-        admin_url = _url(admin.getsockname())
+        candidate = read_candidate(settings.policy)
+        gateway = create_gateway(settings, policy=candidate.policy)
+        addresses = _url(public.getsockname()), _url(admin.getsockname())
+        policy = f"{candidate.policy.name} ({candidate.policy.version})"
 
         async def main() -> None:
-            name = await _model_name(settings, gateway)
+            model = await name_model(settings, gateway)
             await serve_apps(
                 gateway,
                 public,
                 admin,
                 drain=settings.drain,
-                started=lambda: typer.echo(_welcome(settings, gateway, url, admin_url, name)),
+                started=lambda: typer.echo(_welcome(settings, policy, *addresses, model)),
+                reloader=Reloader(gateway, settings.policy, candidate.files),
+                watching=settings.watch,
             )
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -96,6 +117,55 @@ def _run(settings: Settings) -> None:
     except (PortError, DetectorError, UpstreamError) as error:
         typer.echo(f"guard: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def _run_workers(settings: Settings) -> None:
+    """Serve in several processes, with this one as their parent."""
+    import uvloop
+
+    from guard.backends.base import UpstreamError
+    from guard.proxy.server import PortError, listen, reserve
+    from guard.proxy.workers import WorkerFailed, Workers, check_workers, serve_workers, worker_command
+
+    check_workers(settings)
+    try:
+        public = reserve(settings.host, settings.port, "--port")
+        admin = listen(settings.admin_host, settings.admin_port, "--admin-port")
+        addresses = _url(public.getsockname()), _url(admin.getsockname())
+        _prepare(settings)
+        with _metrics_folder() as folder:
+            workers = Workers(settings, worker_command("guard.cli.worker:main"), public, folder)
+
+            def started(model: str) -> None:
+                policy = f"{workers.policy['name']} ({workers.policy['version']})" if workers.policy else ""
+                typer.echo(_welcome(settings, policy, *addresses, model))
+
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve_workers(workers, admin, started=started, watching=settings.watch))
+    except WorkerFailed as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.code) from None
+    except (PortError, UpstreamError) as error:
+        typer.echo(f"guard: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def _metrics_folder() -> Iterator[str]:
+    """Where workers share their metrics while the guard runs."""
+    import tempfile
+
+    from guard.observe.multiprocess import prepare
+
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="guard-metrics-")
+        prepare(folder.name)
+    except OSError as error:
+        says = f"workers share their metrics in a folder, and none can be made ({error}): set TMPDIR to where one can"
+        typer.echo(f"guard: {says}", err=True)
+        raise typer.Exit(1) from None
+    with folder:
+        yield folder.name
 
 
 def _prepare(settings: Settings) -> None:
@@ -113,7 +183,7 @@ def _prepare(settings: Settings) -> None:
         embedded_model(progress=lambda says, _fraction: status.update(says))
 
 
-async def _model_name(settings: Settings, gateway: Gateway) -> str:
+async def name_model(settings: Settings, gateway: Gateway) -> str:
     """A model that the examples may name."""
     from guard.wire.errors import UpstreamError
 
@@ -127,13 +197,13 @@ async def _model_name(settings: Settings, gateway: Gateway) -> str:
     return names[0] if names else "MODEL"
 
 
-def _welcome(settings: Settings, gateway: Gateway, url: str, admin_url: str, model: str) -> str:
+def _welcome(settings: Settings, policy: str, url: str, admin_url: str, model: str) -> str:
     from guard import __version__
 
     answers = settings.upstream.url if settings.upstream else f"{model}, in this process"
     body = json.dumps({"model": model, "stream": True, "messages": [{"role": "user", "content": "Say hello."}]})
     return f"""
-QwQ Guard {__version__}: policy {gateway.policy.name} ({gateway.policy.version}), answered by {answers}
+QwQ Guard {__version__}: policy {policy}, answered by {answers}
 
   API    {url}/v1
   admin  {admin_url}/healthz  /readyz  /metrics
@@ -159,7 +229,7 @@ def _url(address: Any) -> str:
     return f"http://{host}:{port}"
 
 
-def _log(settings: Settings) -> None:
+def configure_log(settings: Settings) -> None:
     """Logs go to standard error, one line each, JSON unless a person reads them."""
     import structlog
 

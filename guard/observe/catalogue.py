@@ -184,6 +184,9 @@ RELOAD_OK = State("policy_reload_successful", "1 if the last attempt to load the
 LOADED_AT = State(
     "policy_loaded_timestamp_seconds", "Unix time at which the policy in force was loaded.", (), "livemin"
 )
+WORKERS = State("workers", "Worker processes that are wanted (`workers`).")
+WORKERS_READY = State("workers_ready", "Worker processes that serve clients.")
+WORKER_RESTARTS = Counts("worker_restarts_total", "Attempts to start a worker again after it died.")
 BUILD = State("build_info", "1, with what is running.", ("version", "python"))
 
 CATALOGUE: Final[tuple[Counts | State | Spread, ...]] = tuple(

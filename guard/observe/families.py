@@ -51,4 +51,7 @@ class Families:
         self.reloads: Final = c.RELOADS.register(registry)
         self.reload_ok: Final = c.RELOAD_OK.register(registry)
         self.loaded_at: Final = c.LOADED_AT.register(registry)
+        self.workers: Final = c.WORKERS.register(registry)
+        self.workers_ready: Final = c.WORKERS_READY.register(registry)
+        self.worker_restarts: Final = c.WORKER_RESTARTS.register(registry)
         self.build: Final = c.BUILD.register(registry)

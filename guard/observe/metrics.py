@@ -51,6 +51,8 @@ class Metrics:
         self._said: tuple[str, str] | None = None
         self._in_force = ("", MODES[0])
         self._to.reload_ok.set(1)
+        self._to.workers.set(1)
+        self._to.workers_ready.set(1)
         self._to.build.labels(__version__, platform.python_version()).set(1)
         self._take_policy(policy, policy_version, mode)
         self._start_at_zero(known)
@@ -124,12 +126,18 @@ class Metrics:
     def policy_reloaded(
         self, ok: bool, name: str, version: str, *, mode: str = "enforce", known: Known | None = None
     ) -> None:
-        """The policy was loaded again; if not `ok` the one before stays in force and `name` and `version` say nothing.
-        `known` are the names that the new policy uses."""
+        """`reload_tried`, and if `ok` also `policy_taken`; else `name` and `version` say nothing."""
+        self.reload_tried(ok)
+        if ok:
+            self.policy_taken(name, version, mode=mode, known=known)
+
+    def reload_tried(self, ok: bool) -> None:
+        """The policy was loaded again; if not `ok` the one before stays in force."""
         self._to.reloads.labels("ok" if ok else "failed").inc()
         self._to.reload_ok.set(ok)
-        if not ok:
-            return
+
+    def policy_taken(self, name: str, version: str, *, mode: str = "enforce", known: Known | None = None) -> None:
+        """Another policy is in force. `known` are the names that it uses."""
         if known is not None:
             self._names.learn(known)
         self._take_policy(name, version, mode)

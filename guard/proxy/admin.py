@@ -1,15 +1,43 @@
-"""Health, readiness and metrics: an app of its own, on a port of its own, loopback unless configured otherwise."""
+"""Health, readiness, metrics and reload: an app of its own, on a port of its own, loopback unless configured otherwise.
+
+GET /healthz    is the process alive          GET /metrics    what Prometheus reads
+GET /readyz     are new streams taken         POST /reload    read the policy again
+
+With one process it speaks for that process, with several workers for all of them (`workers.py`).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from guard.proxy.gateway import Gateway
+from guard.proxy.reload import Reloaded
 
 
-def create_admin(gateway: Gateway) -> FastAPI:
+class Operated(Protocol):
+    """What an operator looks at and acts on through the admin port."""
+
+    def readiness(self) -> dict[str, Any]:
+        """`ready` and, if not, the `reason`; then what else is worth knowing."""
+
+    def exposition(self, accept: str) -> tuple[str, bytes]:
+        """Content type and body of the metrics, for a scraper that sent this `Accept` header."""
+
+    async def reload(self) -> Reloaded | None:
+        """Read the policy again and put it in force. None if that cannot be done now."""
+
+
+def create_admin(gateway: Gateway, reload: Callable[[], Awaitable[Reloaded]] | None = None) -> FastAPI:
     """The admin app over the same gateway as the public one."""
+    return admin_app(_OneProcess(gateway, reload))
+
+
+def admin_app(operated: Operated) -> FastAPI:
+    """The admin app."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
@@ -20,20 +48,64 @@ def create_admin(gateway: Gateway) -> FastAPI:
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
         """200 if new streams are taken and a model can answer, else 503 with the reason."""
+        readiness = operated.readiness()
+        return JSONResponse(readiness, status_code=200 if readiness["ready"] else 503)
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """Prometheus exposition."""
+        content_type, body = operated.exposition(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
+
+    @app.post("/reload")
+    async def reload(request: Request) -> Response:
+        """200 and the policy in force, or 422 with everything that is wrong; 503 while that cannot be done."""
+        done = await operated.reload()
+        if done is None:
+            return PlainTextResponse("The guard is starting or shutting down; nothing was reloaded.\n", 503)
+        status = 200 if done.ok else 422
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse(_as_json(done), status)
+        return PlainTextResponse(_as_text(done), status)
+
+    return app
+
+
+class _OneProcess:
+    """The gateway of a process that serves alone."""
+
+    def __init__(self, gateway: Gateway, reload: Callable[[], Awaitable[Reloaded]] | None) -> None:
+        self._gateway = gateway
+        self._reload = reload
+
+    def readiness(self) -> dict[str, Any]:
+        gateway = self._gateway
         reason = "draining" if gateway.draining else "" if gateway.ready() else "the model is being loaded"
-        body = {
+        return {
             "ready": not reason,
             "reason": reason or None,
             "policy": gateway.policy.name,
             "policy_version": gateway.policy.version,
             "streams": len(gateway.live),
         }
-        return JSONResponse(body, status_code=503 if reason else 200)
 
-    @app.get("/metrics")
-    async def metrics(request: Request) -> Response:
-        """Prometheus exposition."""
-        content_type, body = gateway.metrics.render(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": content_type})
+    def exposition(self, accept: str) -> tuple[str, bytes]:
+        return self._gateway.metrics.render(accept)
 
-    return app
+    async def reload(self) -> Reloaded | None:
+        return None if self._reload is None or self._gateway.draining else await self._reload()
+
+
+def _as_json(done: Reloaded) -> dict[str, Any]:
+    return {
+        "reloaded": done.ok,
+        "policy": done.name,
+        "policy_version": done.version,
+        "problems": list(done.problems),
+    }
+
+
+def _as_text(done: Reloaded) -> str:
+    if done.ok:
+        return f"policy {done.name} ({done.version}) is in force\n"
+    return f"{done.says}\n\nNothing was changed: policy {done.name} ({done.version}) stays in force.\n"

@@ -62,8 +62,9 @@ def create_gateway(
     policy = policy or load_policy(settings.policy)
     policy.load()
     upstream = settings.upstream
-    metrics = Metrics(
-        Known(
+
+    def known(policy: CompiledPolicy) -> Known:
+        return Known(
             detectors={detector.name: detector.labels for detector in policy.detectors},
             loops=policy.named("loop"),
             language_switches=policy.named("language"),
@@ -73,10 +74,9 @@ def create_gateway(
             fields=[*COUNTED, *STRIPPED, *FORBIDDEN, "logprobs"],
             reasons=REFUSALS,
             upstream_codes=UPSTREAM_CODES,
-        ),
-        policy=policy.name,
-        policy_version=policy.version,
-    )
+        )
+
+    metrics = Metrics(known(policy), policy=policy.name, policy_version=policy.version)
     times = upstream.timeouts if upstream else None
     clocks = Clocks(keep_alive=settings.keep_alive)
     if times is not None:
@@ -87,6 +87,7 @@ def create_gateway(
         policy=policy,
         backend=backend or build_backend(settings, metrics),
         metrics=metrics,
+        known=known,
         clocks=clocks,
         max_streams=settings.limits.max_streams,
         max_choices=settings.limits.max_choices,

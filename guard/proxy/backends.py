@@ -34,7 +34,7 @@ EXTRA: Final = "pip install 'qwq-guard[transformers]'"
 def build_backend(settings: Settings, metrics: Metrics) -> Backend:
     """The backend for `settings`. Raises `SettingsError` if it needs something that is not installed."""
     if settings.upstream is None:
-        if not _has_transformers():
+        if not has_transformers():
             raise SettingsError(
                 [f"no upstream is set, and the in-process model is not installed: set `upstream.url`, or {EXTRA}"]
             )
@@ -42,7 +42,7 @@ def build_backend(settings: Settings, metrics: Metrics) -> Backend:
     first = _http(settings, settings.upstream)
     if not settings.fallback.enabled:
         return first
-    if not _has_transformers():
+    if not has_transformers():
         log.warning("no fallback", reason=f"transformers is not installed; {EXTRA}, or set fallback.enabled: false")
         return first
     return FailoverBackend(
@@ -137,7 +137,7 @@ def _in_process(settings: Settings, model: str) -> TransformersBackend:
     )
 
 
-def _has_transformers() -> bool:
+def has_transformers() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers"))
 
 
@@ -145,4 +145,4 @@ def uses_embedded(settings: Settings) -> bool:
     """Will the embedded model be loaded?"""
     if settings.upstream is None:
         return settings.in_process.model == EMBEDDED
-    return settings.fallback.enabled and settings.fallback_model == EMBEDDED and _has_transformers()
+    return settings.fallback.enabled and settings.fallback_model == EMBEDDED and has_transformers()

@@ -16,11 +16,12 @@ import structlog
 from guard.backends.base import Backend
 from guard.contract import Channel, Context
 from guard.engine.stream import StreamGuard
-from guard.observe.metrics import Metrics
+from guard.observe.metrics import Known, Metrics
 from guard.policy import CompiledPolicy
 from guard.proxy.clocks import Clocks
 from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest
+from guard.proxy.stream_counts import StreamCounts
 from guard.proxy.summary import Summary
 from guard.wire.errors import RequestError
 
@@ -49,6 +50,10 @@ class Gateway:
     strip: bool = True
     """Request fields that would switch review off or harm the backend are taken out."""
     ready: Callable[[], bool] = lambda: True
+    known: Callable[[CompiledPolicy], Known] | None = None
+    """The names that a policy brings into metrics."""
+    counts: StreamCounts | None = None
+    """Where workers tell each other how many streams they have open."""
     draining: bool = False
     live: set[Pump] = field(default_factory=set)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,7 +67,7 @@ class Gateway:
         else can run, so that no stream is overlooked."""
         if self.draining:
             raise RequestError("The guard is shutting down; try again.", status=503, code="shutting_down")
-        if len(self.live) >= self.max_streams:
+        if (len(self.live) if self.counts is None else self.counts.total()) >= self.max_streams:
             raise RequestError(
                 f"All {self.max_streams} streams are in use; try again in a moment.", status=503, code="overloaded"
             )
@@ -113,11 +118,20 @@ class Gateway:
             tokens={channel: round(count) for channel, count in summary.tokens.items()},
         )
 
+    def adopt(self, policy: CompiledPolicy) -> None:
+        """Put `policy`, which is loaded, in force for streams that open from now on."""
+        self.policy = policy
+        self.metrics.policy_taken(policy.name, policy.version, known=self.known(policy) if self.known else None)
+
     def opened(self, pump: Pump) -> None:
         self.live.add(pump)
+        if self.counts is not None:
+            self.counts.set(len(self.live))
 
     def gone(self, pump: Pump) -> None:
         self.live.discard(pump)
+        if self.counts is not None:
+            self.counts.set(len(self.live))
         if not self.live:
             self._idle.set()
 

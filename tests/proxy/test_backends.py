@@ -27,7 +27,7 @@ def settings(**overrides: Any) -> Settings:
 
 @pytest.fixture
 def _no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "_has_transformers", lambda: False)
+    monkeypatch.setattr(backends, "has_transformers", lambda: False)
 
 
 def test_an_upstream_without_fallback_stands_alone() -> None:
