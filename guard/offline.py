@@ -129,7 +129,12 @@ def run(record: Record, policy: CompiledPolicy) -> list[Command]:
         events += [TextReceived(Lane(PROMPT_CHOICE, Channel.PROMPT, 0), prompt), ChoiceFinished(PROMPT_CHOICE, "")]
     events += [TextReceived(Lane(0, channel), text) for channel, text in _lanes(reasoning, content) if text]
     events += [ChoiceFinished(0, "stop"), UpstreamEnded()]
-    return [command for event in events for command in guard.receive(event)]
+    commands: list[Command] = []
+    for event in events:
+        commands += guard.receive(event)
+        if commands and isinstance(commands[-1], Resume):
+            break
+    return commands
 
 
 def summarise(id: str | int, commands: Sequence[Command]) -> ScanResult:

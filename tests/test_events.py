@@ -31,7 +31,7 @@ COMMANDS: list[events.Command] = [
     events.FinishChoice(0, "stop"),
     events.SendUsage(events.Usage(), estimated=True),
     events.CancelUpstream(),
-    events.Resume(0, LANE, "a", events.Repair("conclude"), 1),
+    events.Resume(0, LANE, "a", "", events.Repair("conclude"), 1, 4096),
     events.RecordDecision(LANE, Finding("d", "l", 1.0, Span(0, 1)), events.Decision("r", events.Flag()), 1),
     events.FailStream("upstream_error", "It broke."),
     events.EndStream(),

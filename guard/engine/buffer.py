@@ -23,11 +23,12 @@ class _Masked(NamedTuple):
 class HoldBack:
     """Text that waits, and how far it has gone."""
 
-    __slots__ = ("_masks", "_pieces", "end", "released")
+    __slots__ = ("_applied", "_masks", "_pieces", "end", "released")
 
     def __init__(self) -> None:
         self.released = 0
         self.end = 0
+        self._applied: list[_Masked] = []
         self._pieces: list[str] = []
         self._masks: list[_Masked] = []
 
@@ -77,6 +78,7 @@ class HoldBack:
             if mask.end > floor:
                 break
             out += (held[at - base : mask.start - base], mask.replacement)
+            self._applied.append(mask)
             at = mask.end
         out.append(held[at - base : floor - base])
         self._masks = [mask for mask in self._masks if mask.end > floor]
@@ -86,8 +88,19 @@ class HoldBack:
         """The text that waits, as it came. For repairs; never for a client."""
         return "".join(self._pieces)
 
-    def drop(self) -> None:
-        """Forget what waits: it will not leave."""
+    def sent(self, position: int) -> int:
+        """Where a released position stands in the text that left; the start of the replacement, if it was masked."""
+        shift = 0
+        for mask in self._applied:
+            if position < mask.end:
+                position = min(position, mask.start)
+                break
+            shift += len(mask.replacement) - (mask.end - mask.start)
+        return position + shift
+
+    def restart(self, at: int) -> None:
+        """Forget what waits: it will not leave. What left counts as `at` code points from now on."""
         self._pieces.clear()
         self._masks.clear()
-        self.end = self.released
+        self._applied.clear()
+        self.end = self.released = at

@@ -2,10 +2,15 @@
 
     IDLE --opened/text/tool--> OPEN --finished--> FINISHED      upstream ended it
                                 |------cut------> CUT           a rule ended it
-                                |------paused---> PAUSED        a rule ended it and wants it answered anyway
                                 |------failed---> FAILED        the stream broke under it
+                                |------paused---> PAUSED        a rule ended it and wants it answered anyway
+                                      PAUSED --resumed--> OPEN  the continued request was accepted
+                                             --cut------> CUT   it was not: the repair's `otherwise`
 
-Only an OPEN choice takes text; what comes for any other state is dropped.
+Only an OPEN choice takes text; what comes for any other state is dropped. Once a choice has been repaired, a stream
+that breaks ends it in the repair's `otherwise`: the answer was given up before, and cutting it is what was promised.
+
+More than 300 lines, because the states mean nothing without what is done on the way from one to the other.
 """
 
 from __future__ import annotations
@@ -13,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
-from guard.contract import Channel, Context, Lane
+from guard.contract import REFUSAL, Channel, Context, Lane
 from guard.engine.lane import Ending, LaneReview
 from guard.engine.plan import Plan
 from guard.events import (
@@ -36,6 +41,8 @@ from guard.events import (
 
 DEFAULT_NOTICE: Final = "[Response stopped by policy.]"
 """Said when a cut leaves nothing visible: some agents ask again, without end, when an answer comes back empty."""
+SEAM: Final = "\n\n"
+"""Sent where a thinking goes on from further back than where it broke off, often in the middle of a word."""
 
 
 class State(Enum):
@@ -52,6 +59,7 @@ class Signal(Enum):
     FINISHED = "finished"
     CUT = "cut"
     PAUSED = "paused"
+    RESUMED = "resumed"
     FAILED = "failed"
 
 
@@ -64,7 +72,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Signal, State]]] = {
         Signal.PAUSED: State.PAUSED,
         Signal.FAILED: State.FAILED,
     },
-    State.PAUSED: {Signal.FAILED: State.FAILED},
+    State.PAUSED: {Signal.RESUMED: State.OPEN, Signal.CUT: State.CUT, Signal.FAILED: State.FAILED},
     State.FINISHED: {},
     State.CUT: {},
     State.FAILED: {},
@@ -78,6 +86,16 @@ class _ToolCall:
     def __init__(self, id: str, review: LaneReview) -> None:
         self.id = id
         self.review = review
+
+
+class _Repairing(NamedTuple):
+    """The last repair: what ended which lane."""
+
+    review: LaneReview
+    ending: Ending
+    action: Repair
+    rewound: bool
+    """The model goes on from further back than what was sent."""
 
 
 class ChoiceReview:
@@ -96,8 +114,11 @@ class ChoiceReview:
         self._tools: dict[int, _ToolCall] = {}
         self._current: LaneReview | None = None
         self._spent = 0.0
+        self._generated = 0.0
         self._visible = False
         self._attempts: dict[str, int] = {}
+        self._repair: _Repairing | None = None
+        self._asleep: set[LaneReview] = set()
 
     def takes_text(self) -> bool:
         return self.state is State.OPEN
@@ -108,8 +129,18 @@ class ChoiceReview:
 
     @property
     def spent(self) -> int:
-        """Estimated tokens over all lanes, as far as they have been fed."""
+        """Estimated tokens over all lanes, as far as they have been fed; what a repair dropped does not count."""
         return int(self._spent)
+
+    @property
+    def generated(self) -> int:
+        """Estimated tokens that have been fed, what repairs dropped included."""
+        return int(self._generated)
+
+    @property
+    def attempts(self) -> int:
+        """How many repairs were begun."""
+        return sum(self._attempts.values())
 
     @property
     def written(self) -> int:
@@ -146,6 +177,9 @@ class ChoiceReview:
             if not self.takes_text():
                 return commands
             self._current = review
+            if review in self._asleep:
+                self._asleep.discard(review)
+                review.reopen()
         return commands + self._push(review, text, logprobs)
 
     def tool(self, index: int, id: str, name: str) -> list[Command]:
@@ -178,16 +212,37 @@ class ChoiceReview:
             calls.append(SendToolCall(self.index, index, tool.id, name, arguments))
         if self.takes_text():
             self._signal(Signal.FINISHED)
-            commands += [*calls, FinishChoice(self.index, reason, self._masked(), native)]
+            commands += [*calls, FinishChoice(self.index, reason, self._told(), native)]
         return commands
+
+    def resume(self) -> list[Command]:
+        """The continued request of a paused choice was accepted: take its text. A lane that goes on has its scanners
+        opened anew, with what was sent of it as their history; a thinking that was concluded, only if it goes on."""
+        repair = self._repair
+        assert repair is not None
+        self._signal(Signal.RESUMED)
+        if repair.action.how == "conclude":
+            self._asleep.add(repair.review)
+            return []
+        self._current = review = repair.review
+        seam = review.break_off(SEAM) if repair.rewound else ""
+        review.reopen()
+        return self._sent(review, seam, ()) + self._after(review)
 
     def fail(self) -> list[Command]:
         """The stream broke: what is clean of the open lane leaves, and nothing more. Tool calls do not leave, and
-        what would have been repaired is cut."""
+        what would have been repaired is cut, as is what has been."""
         self._repairs = frozenset()
         commands = self._leave_lane() if self.takes_text() else []
+        commands += self.give_up()
         self._signal(Signal.FAILED)
         return commands
+
+    def give_up(self) -> list[Command]:
+        """If the answer was repaired, end it in the repair's `otherwise`: nothing is settled, nothing leaves."""
+        if self._repair is None or self.over:
+            return []
+        return self._cut(self._repair.review, self._repair.ending, self._repair.action.otherwise)
 
     def abandon(self) -> None:
         """A clock ran out: nothing is settled, nothing leaves."""
@@ -204,6 +259,7 @@ class ChoiceReview:
 
     def _spend(self, tokens: float) -> None:
         self._spent += tokens
+        self._generated += tokens
 
     def _leave_lane(self) -> list[Command]:
         review, self._current = self._current, None
@@ -232,15 +288,50 @@ class ChoiceReview:
         if ending is None or not self.takes_text():
             return records
         if isinstance(ending.action, Cut):
-            return records + self._cut(review, ending, ending.action)
-        repair = ending.action
-        attempt = self._attempts.get(repair.how, 0) + 1
-        if repair.how not in self._repairs or attempt > repair.attempts:
-            return [without_repair(record) for record in records] + self._cut(review, ending, repair.otherwise)
-        self._attempts[repair.how] = attempt
+            return [*map(without_repair, records), *self._cut(review, ending, ending.action)]
+        return self._repair_lane(review, ending, ending.action, records)
+
+    def _repair_lane(
+        self, review: LaneReview, ending: Ending, repair: Repair, records: Sequence[Command]
+    ) -> list[Command]:
+        left = self._left(repair)
+        if not self._repairable(review, repair) or left < 1:
+            rest = self._sent(review, review.let_go(), ())
+            return [*rest, *map(without_repair, records), *self._cut(review, ending, repair.otherwise)]
+        attempt = self._attempts[repair.how] = self._attempts.get(repair.how, 0) + 1
         self._signal(Signal.PAUSED)
-        kept = review.kept(_keep_until(repair, ending))
-        return [*records, Resume(self.index, review.lane, kept, repair, attempt)]
+        self._current = None
+        thinking = review.lane.channel is Channel.REASONING
+        kept = review.kept(repair, ending.finding) if thinking else ""
+        self._repair = _Repairing(review, ending, repair, thinking and kept != review.sent())
+        review.rewind()
+        self._spent = sum(self._plan.count_tokens(lane.sent()) for lane in self._lanes.values())
+        reasoning = kept if thinking else self._said(Channel.REASONING)
+        content = self._said(Channel.CONTENT)
+        return [*records, Resume(self.index, review.lane, reasoning, content, repair, attempt, left)]
+
+    def _repairable(self, review: LaneReview, repair: Repair) -> bool:
+        """Can this be answered anyway? Tool calls and refusals cannot be taken up, nor a thinking behind text."""
+        if repair.how not in self._repairs or self._attempts.get(repair.how, 0) >= repair.attempts:
+            return False
+        if self._tools or any(lane.tool == REFUSAL for lane in self._lanes):
+            return False
+        if review.lane.channel is Channel.REASONING:
+            return repair.how == "conclude" or not self._said(Channel.CONTENT)
+        return repair.how != "conclude"
+
+    def _left(self, repair: Repair) -> int:
+        """Tokens that a continuation may have."""
+        limit = self._context.max_tokens
+        if limit is None:
+            return repair.max_tokens
+        sent = sum(self._plan.count_tokens(review.sent()) for review in self._lanes.values())
+        return min(repair.max_tokens, limit - int(sent))
+
+    def _said(self, channel: Channel) -> str:
+        """What was sent of the thinking or the answer."""
+        review = self._lanes.get(Lane(self.index, channel))
+        return "" if review is None else review.sent()
 
     def _cut(self, review: LaneReview, ending: Ending, cut: Cut) -> list[Command]:
         self._signal(Signal.CUT)
@@ -252,7 +343,14 @@ class ChoiceReview:
         told = Intervention("cut", ending.rule, finding.detector, finding.label, str(review.lane.channel))
         return [*commands, FinishChoice(self.index, cut.finish, told)]
 
-    def _masked(self) -> Intervention | None:
+    def _told(self) -> Intervention | None:
+        """What shaped a choice that ended by itself: the last repair, else the first mask."""
+        if self._repair is not None:
+            review, ending, repair, _ = self._repair
+            finding = ending.finding
+            return Intervention(
+                "repair", ending.rule, finding.detector, finding.label, str(review.lane.channel), repair.how
+            )
         for review in self._lanes.values():
             record = review.masked
             if record is not None:
@@ -261,13 +359,6 @@ class ChoiceReview:
                     "mask", record.decision.rule, finding.detector, finding.label, str(record.lane.channel)
                 )
         return None
-
-
-def _keep_until(repair: Repair, ending: Ending) -> int:
-    """Where the text worth keeping ends, as the repair says; sentences are sought by whoever continues it."""
-    if repair.keep == "first_copy" and ending.finding.evidence is not None:
-        return ending.finding.evidence.start
-    return ending.finding.span.start
 
 
 def without_repair(command: Command) -> Command:

@@ -5,21 +5,29 @@
       released <= floor = min(settled of the scanners that can act) <= fed
 
 Findings, decisions and releases happen at grid points only, so they do not depend on how the text arrived.
+
+A repair drops what was held and goes on behind what was sent, as it was sent: `rewind` makes that the lane's text, from
+which positions count anew, and `reopen` gives it to new scanners as their history.
+
+More than 300 lines: feeding, judging and releasing share every field, and the order between them is the guarantee.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from guard.contract import (
     ERROR_LABEL,
+    Channel,
     Context,
     Finding,
     Lane,
     Report,
     Span,
 )
+from guard.engine import sentences
 from guard.engine.buffer import HoldBack
 from guard.engine.plan import DEFAULT_HOLD, Plan
 from guard.engine.watch import Watch
@@ -43,13 +51,15 @@ class LaneReview:
 
     __slots__ = (
         "_buffer",
+        "_context",
         "_counters",
         "_held",
         "_hold",
         "_incoming",
-        "_kept",
+        "_peaks",
         "_plan",
         "_records",
+        "_sent",
         "_spend",
         "_watches",
         "ending",
@@ -65,23 +75,18 @@ class LaneReview:
         self.masked: RecordDecision | None = None
         """The first decision that masked text of this lane."""
         self._plan = plan
+        self._context = context
         self._spend = spend
         self._hold = plan.hold.get(lane.channel) or DEFAULT_HOLD[lane.channel]
         self._buffer = HoldBack()
         self._incoming = ""
-        self._kept: list[str] = []
+        self._sent: list[str] = []
         self._records: list[RecordDecision] = []
         self._counters: dict[tuple[str, str], float] = {}
+        self._peaks: dict[tuple[str, str], float] = {}
         self._watches: list[Watch] = []
-        broken: list[Finding] = []
-        for detector in plan.watch.get(lane.channel, ()):
-            acts = plan.can_act(lane.channel, detector.name)
-            try:
-                self._watches.append(Watch(detector, detector.open(lane, context), acts))
-            except Exception as error:  # noqa: BLE001 - whatever a detector does, the policy decides
-                broken.append(self._broken(detector.name, 0, error))
-        self._held = self._hold.whole or any(watch.acts for watch in self._watches)
-        self._judge(broken)
+        self._held = False
+        self._open()
 
     # --- what it knows
 
@@ -109,17 +114,29 @@ class LaneReview:
         return self._counters
 
     def peaks(self) -> dict[tuple[str, str], float]:
-        """The highest score so far by (detector, label), of the scanners that tell."""
-        found: dict[tuple[str, str], float] = {}
+        """The highest score so far by (detector, label), of the scanners that tell. One that fails to tell has none:
+        peaks are for evaluation, no verdict stands on them."""
+        found = dict(self._peaks)
         for watch in self._watches:
             tell = getattr(watch.scanner, "peaks", None)
-            if tell is not None:
-                found |= {(watch.name, label): score for label, score in tell().items()}
+            if tell is None:
+                continue
+            with suppress(Exception):
+                for label, score in tell().items():
+                    found[watch.name, label] = max(score, found.get((watch.name, label), 0.0))
         return found
 
-    def kept(self, end: int) -> str:
-        """The raw text before `end`, for a continued prompt. Needs a plan with `keep_text`."""
-        return ("".join(self._kept) + self._buffer.held())[:end]
+    def sent(self) -> str:
+        """All that left of the lane, as it left. Needs a plan with `keep_text`."""
+        self._sent = ["".join(self._sent)]
+        return self._sent[0]
+
+    def kept(self, repair: Repair, finding: Finding) -> str:
+        """Of what left, the clean text from which thinking goes on after `finding`, as `repair.keep` says. What was
+        masked is masked in it. Needs a plan with `keep_text`."""
+        sent = self.sent()
+        end = self._buffer.sent(min(_clean_until(repair, finding), self._buffer.released))
+        return sent[:end] if repair.keep == "span_start" else sent[: sentences.last_end(sent, end) or end]
 
     # --- what it does
 
@@ -162,7 +179,48 @@ class LaneReview:
         out = self.settle()
         return out if self.ending is not None else out + self._release(self.fed)
 
+    def let_go(self) -> str:
+        """What a repair would have dropped of the text before the ending: released where the repair cannot be had."""
+        assert self.ending is not None
+        return "" if self._hold.whole else self._release(self.ending.at)
+
+    def rewind(self) -> None:
+        """After a repair: drop what is held and forget the ending. What was sent is the lane's text now. No text may
+        come before `reopen`."""
+        self._peaks = self.peaks()
+        self._watches = []
+        self._incoming = ""
+        self.ending = None
+        self.fed = len(self.sent())
+        self._buffer.restart(self.fed)
+
+    def break_off(self, seam: str) -> str:
+        """Between `rewind` and `reopen`: let `seam` stand behind what was sent, unless a line is over there anyway."""
+        sent = self.sent()
+        if not sent or sent.endswith("\n"):
+            return ""
+        self._sent.append(seam)
+        self.fed += len(seam)
+        self._buffer.restart(self.fed)
+        return seam
+
+    def reopen(self) -> None:
+        """Open scanners anew, with what was sent as their history."""
+        self._open(self.sent())
+
     # --- inside
+
+    def _open(self, history: str = "") -> None:
+        broken: list[Finding] = []
+        for detector in self._plan.watch.get(self.lane.channel, ()):
+            acts = self._plan.can_act(self.lane.channel, detector.name)
+            try:
+                scanner = detector.open(self.lane, self._context, history)
+                self._watches.append(Watch(detector, scanner, acts, len(history)))
+            except Exception as error:  # noqa: BLE001 - whatever a detector does, the policy decides
+                broken.append(self._broken(detector.name, len(history), error))
+        self._held = self._hold.whole or any(watch.acts for watch in self._watches)
+        self._judge(broken)
 
     def _feed(self, piece: str) -> str:
         self.fed += len(piece)
@@ -247,21 +305,44 @@ class LaneReview:
         if self.ending is None:
             if not self._held:
                 return self._release(self.fed)
-            return "" if self._hold.whole else self._release(self.floor)
+            if self._hold.whole:
+                return ""
+            return self._release(self._sentence_end(self.floor) if self._hold.sentences and not settled else self.floor)
         if not settled:
             self._judge(self._ask_to_settle())
-        return "" if self._hold.whole else self._release(self.ending.at)
+        return "" if self._hold.whole else self._release(self._clean_end(self.ending))
+
+    def _sentence_end(self, floor: int) -> int:
+        """The last sentence end before `floor`; the floor itself where a sentence does not come to its end."""
+        waiting = floor - self._buffer.released
+        end = sentences.last_end(self._buffer.held(), waiting)
+        return self._buffer.released + end if end or waiting < sentences.LONGEST else floor
+
+    def _clean_end(self, ending: Ending) -> int:
+        """How far text leaves at an ending. An answer that is repaired goes on from exactly what was sent of it, so
+        nothing leaves that the repair does not want to keep."""
+        repair = ending.action
+        if not isinstance(repair, Repair) or self.lane.channel is not Channel.CONTENT:
+            return ending.at
+        end = min(_clean_until(repair, ending.finding), ending.at)
+        if repair.keep == "last_sentence":
+            end = self._buffer.released + sentences.last_end(self._buffer.held(), end - self._buffer.released)
+        return end
 
     def _release(self, floor: int) -> str:
-        if self._plan.keep_text:
-            waiting = self._buffer.held()
-            before = self._buffer.released
-            text = self._buffer.release(floor)
-            self._kept.append(waiting[: self._buffer.released - before])
-            return text
-        return self._buffer.release(floor)
+        text = self._buffer.release(floor)
+        if text and self._plan.keep_text:
+            self._sent.append(text)
+        return text
 
     def _count(self, name: str, report: Report) -> None:
         for counter, value in report.counters.items():
             key = (name, counter)
             self._counters[key] = self._counters.get(key, 0.0) + value
+
+
+def _clean_until(repair: Repair, finding: Finding) -> int:
+    """Where the text worth keeping ends at the latest, as the repair says."""
+    if repair.keep == "first_copy" and finding.evidence is not None:
+        return finding.evidence.start
+    return finding.span.start

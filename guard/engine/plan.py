@@ -19,6 +19,8 @@ class Hold:
     """Held text at which scanners must settle."""
     whole: bool = False
     """Release only when the lane ends; reaching `limit` then cuts."""
+    sentences: bool = False
+    """Release whole sentences, so that an answer can be taken up at the end of one."""
 
     def __post_init__(self) -> None:
         if self.step < 1 or self.limit < self.step:

@@ -5,6 +5,8 @@
                      ChoiceReview 1 ...
                  --> SendUsage, EndStream                         once, when every choice is over
                  --> FailStream                                   once, when the stream broke
+    repair       --> CancelUpstream, Resume                       then UpstreamResumed and the events that follow, or
+                                                                  UpstreamFailed: the repair's `otherwise`
 
 The commands are a function of the events, and of text only through its characters: never of chunk sizes.
 """
@@ -16,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from guard.contract import PROMPT_CHOICE, Channel, Context, Lane, estimate_tokens
+from guard.engine.calls import Calls
 from guard.engine.choice import DEFAULT_NOTICE, ChoiceReview, State, without_repair
 from guard.engine.lane import Ending, LaneReview
 from guard.engine.plan import Plan
@@ -51,6 +54,8 @@ DEADLINE_MESSAGES = {
     Deadline.DETECTOR: "A detector did not come back in time.",
     Deadline.SHUTDOWN: "The guard is shutting down.",
 }
+_PATIENCE = frozenset({Deadline.FIRST_BYTE, Deadline.BETWEEN_EVENTS})
+"""Clocks of one request to upstream, not of the answer."""
 
 
 class StreamGuard:
@@ -72,7 +77,7 @@ class StreamGuard:
     ) -> None:
         self.ended = False
         self.usage: Usage | None = None
-        """As upstream last reported it; for metrics only."""
+        """Of the running request, as upstream last reported it; for metrics only."""
         self._plan = plan
         self._context = replace(context, spent=self.spent, written=self.written)
         self._expected = choices
@@ -82,6 +87,7 @@ class StreamGuard:
         self._prompt: dict[int, LaneReview] = {}
         self._prompt_over = False
         self._reading = False
+        self._calls = Calls()
 
     # --- what it knows
 
@@ -140,7 +146,8 @@ class StreamGuard:
                 commands = choice.finish(reason, native)
                 return commands if choice.state is State.FINISHED else self._after_ending(choice, commands)
             case UsageReported(usage):
-                self.usage = usage
+                if self._calls.running:
+                    self.usage = usage
                 return []
             case UpstreamEnded():
                 return self._upstream_ended()
@@ -149,7 +156,7 @@ class StreamGuard:
             case DeadlinePassed(kind):
                 return self._deadline(kind)
             case _:
-                return []
+                return self._resumed(event.choice)
 
     # --- choices
 
@@ -167,6 +174,10 @@ class StreamGuard:
     def _after_ending(self, choice: ChoiceReview, commands: list[Command]) -> list[Command]:
         """A choice no longer takes text. If none does, upstream is not wanted either."""
         if choice.state is State.PAUSED:
+            if not commands:
+                return []
+            self._close_call()
+            self.usage = None
             return [*commands[:-1], *self._let_go(), *commands[-1:]]  # before `Resume`, which opens the next one
         if choice.state is not State.CUT or not self._all_over():
             return commands
@@ -177,14 +188,25 @@ class StreamGuard:
         was, self._reading = self._reading, False
         return [CancelUpstream()] if was else []
 
+    def _resumed(self, index: int) -> list[Command]:
+        choice = self._choices.get(index)
+        if choice is None or choice.state is not State.PAUSED:
+            return []
+        self._reading = self._calls.running = True
+        commands = choice.resume()
+        return commands if choice.takes_text() else self._after_ending(choice, commands)
+
+    def _close_call(self) -> None:
+        """The running request is over: add what it took to what others took."""
+        generated = sum(choice.generated for choice in self._choices.values())
+        self._calls.add(self.usage, math.ceil(estimate_tokens(self._context.prompt)), generated)
+
     def _all_over(self) -> bool:
         return len(self._choices) == self._expected and all(choice.over for choice in self._choices.values())
 
     def _upstream_ended(self, failure: FailStream | None = None) -> list[Command]:
         self._reading = False
         choices = self._choices.values()
-        if failure is None and any(choice.state is State.PAUSED for choice in choices):
-            return []
         commands = [command for choice in choices for command in choice.fail()]
         # an upstream that ends in order may give fewer choices than asked for; one that breaks off has not
         enough = len(choices) == self._expected if failure else bool(choices)
@@ -202,6 +224,10 @@ class StreamGuard:
     def _deadline(self, kind: Deadline) -> list[Command]:
         if self._all_over():
             return [*self._let_go(), *self._end()]
+        if kind in _PATIENCE:
+            commands = [command for choice in self._choices.values() for command in choice.give_up()]
+            if commands:
+                return [*commands, *self._let_go(), *self._end()]
         for choice in self._choices.values():
             choice.abandon()
         self.ended = True
@@ -210,11 +236,11 @@ class StreamGuard:
 
     def _end(self) -> list[Command]:
         self.ended = True
-        if self.usage is not None:
-            return [SendUsage(self.usage, estimated=False), EndStream()]
-        spent = sum(choice.spent for choice in self._choices.values())
-        estimate = Usage(math.ceil(estimate_tokens(self._context.prompt)), spent)
-        return [SendUsage(estimate, estimated=True), EndStream()]
+        if self._calls.running:
+            self._close_call()
+        calls = self._calls
+        attempts = sum(choice.attempts for choice in self._choices.values())
+        return [SendUsage(calls.usage, calls.estimated, calls.repairs(attempts, self._context.max_tokens)), EndStream()]
 
     # --- prompt
 

@@ -12,12 +12,13 @@ class Watch:
 
     __slots__ = ("acts", "labels", "name", "scanner", "settled")
 
-    def __init__(self, detector: Detector, scanner: Scanner, acts: bool) -> None:
+    def __init__(self, detector: Detector, scanner: Scanner, acts: bool, start: int = 0) -> None:
+        """`start` is the length of the history that the scanner was opened with."""
         self.name = detector.name
         self.labels = detector.labels
         self.scanner = scanner
         self.acts = acts
-        self.settled = 0
+        self.settled = start
 
     def accept(self, report: Report, fed: int, *, settling: bool) -> Sequence[Finding]:
         """Check the report against the contract and take it. Raises `DetectorError` if it breaks a promise."""

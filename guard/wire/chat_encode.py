@@ -151,8 +151,9 @@ class ChatEncoder:
         if not self._include_usage:
             return b""
         tail: dict[str, Any] = {"choices": [], "usage": usage_body(command.usage)}
-        if command.estimated:
-            tail["guard"] = {"v": 1, "usage_estimated": True}
+        told = usage_told(command)
+        if told:
+            tail["guard"] = {"v": 1, **told}
         return self._event(tail)
 
     def _event(self, tail: Mapping[str, Any]) -> bytes:
@@ -200,7 +201,19 @@ def usage_body(usage: Usage) -> dict[str, Any]:
 
 def guard_body(intervention: Intervention, guard: Mapping[str, str]) -> dict[str, Any]:
     """The `guard` object: which action shaped the answer, by which rule. No text, no offsets."""
-    return {"v": 1, **intervention._asdict(), **guard}
+    told = intervention._asdict()
+    if not intervention.how:
+        del told["how"]
+    return {"v": 1, **told, **guard}
+
+
+def usage_told(command: SendUsage) -> dict[str, Any]:
+    """What the `guard` object says of the usage: `usage_estimated`, and under `repair` what repairs came to
+    (`attempts`, `tokens_spent`, and with a `max_tokens` also `tokens_saved`)."""
+    told: dict[str, Any] = {"usage_estimated": True} if command.estimated else {}
+    if command.repairs is not None:
+        told["repair"] = {name: value for name, value in command.repairs._asdict().items() if value is not None}
+    return told
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:

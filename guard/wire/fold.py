@@ -23,7 +23,15 @@ from guard.events import (
     SendUsage,
     Usage,
 )
-from guard.wire.chat_encode import RESERVED, guard_body, logprobs_body, text_field, tool_call_body, usage_body
+from guard.wire.chat_encode import (
+    RESERVED,
+    guard_body,
+    logprobs_body,
+    text_field,
+    tool_call_body,
+    usage_body,
+    usage_told,
+)
 from guard.wire.jsontext import dump
 
 
@@ -104,8 +112,9 @@ class Fold:
             choice.finish.intervention for _, choice in choices if choice.finish and choice.finish.intervention
         ]
         guard = guard_body(interventions[0], self._guard) if interventions else {}
-        if usage.estimated:
-            guard = {"v": 1, **guard, "usage_estimated": True}
+        told = usage_told(usage)
+        if told:
+            guard = {"v": 1, **guard, **told}
         return {
             **{name: value for name, value in self.extra.items() if name not in RESERVED},
             **self._head,

@@ -97,11 +97,19 @@ def test_text_may_arrive_between_releases() -> None:
 def test_what_is_dropped_does_not_leave() -> None:
     buffer = filled((8, 10, "<a>"))
     buffer.release(5)
-    buffer.drop()
+    buffer.restart(5)
     assert (buffer.released, buffer.end, buffer.held()) == (5, 5, "")
     assert buffer.release(20) == ""
     buffer.append("uvwxyz")
     assert buffer.release(20) == "uvwxyz"
+
+
+def test_positions_are_found_again_in_what_was_sent() -> None:
+    buffer = filled((2, 4, "<a>"), (6, 7, ""))
+    assert buffer.release(10) == "01<a>45789"
+    assert [buffer.sent(position) for position in range(11)] == [0, 1, 2, 2, 5, 6, 7, 7, 8, 9, 10]
+    buffer.restart(10)
+    assert (buffer.released, buffer.end, buffer.sent(7)) == (10, 10, 7)
 
 
 spans = st.tuples(st.integers(0, 60), st.integers(0, 30)).map(lambda pair: (pair[0], min(pair[0] + pair[1], 60)))

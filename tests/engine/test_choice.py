@@ -65,6 +65,8 @@ GOES: dict[tuple[State, Signal], State] = {
     (State.OPEN, Signal.CUT): State.CUT,
     (State.OPEN, Signal.PAUSED): State.PAUSED,
     (State.OPEN, Signal.FAILED): State.FAILED,
+    (State.PAUSED, Signal.RESUMED): State.OPEN,
+    (State.PAUSED, Signal.CUT): State.CUT,
     (State.PAUSED, Signal.FAILED): State.FAILED,
 }
 
@@ -77,7 +79,7 @@ def test_every_way_a_choice_can_go(state: State, signal: Signal) -> None:
 
 def in_state(state: State) -> ChoiceReview:
     """A choice brought into `state` by what can bring it there."""
-    review = choice(bad(), do=Repair("conclude"), repairs=["conclude"]) if state is State.PAUSED else choice(bad())
+    review = choice(bad(), do=Repair("resample"), repairs=["resample"]) if state is State.PAUSED else choice(bad())
     match state:
         case State.OPEN:
             review.begin()
@@ -108,7 +110,7 @@ def test_what_comes_for_a_choice_that_takes_no_text_is_dropped(state: State) -> 
     assert review.tool(0, "call_1", "get_weather") == []
     assert review.finish("stop", "") == []
     assert (review.state, review.spent) == (state, spent)
-    assert review.fail() == []
+    assert bool(review.fail()) == (state is State.PAUSED)
 
 
 # --- text and lane order
@@ -458,7 +460,7 @@ def test_a_repair_pauses_the_choice_and_says_what_to_go_on_from(evidence: Span |
     commands = tell(review, (REASONING, "abcdefghijklmnop"))
     assert said(commands) == {REASONING: "abcdefgh"}
     assert review.state is State.PAUSED
-    assert commands[-1] == Resume(0, REASONING, kept, repair, 1)
+    assert commands[-1] == Resume(0, REASONING, kept, "", repair, 1, 4_096)
     assert records(commands)[0].decision == ("custom", repair)
     assert not review.over
 

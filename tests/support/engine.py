@@ -63,16 +63,16 @@ class Words(_Fake):
         self.label = label
 
     def open(self, lane: Lane, context: Context, history: str = "") -> Scanner:
-        return _WordScanner(self, lane)
+        return _WordScanner(self, lane, history)
 
 
 class _WordScanner:
-    def __init__(self, detector: Words, lane: Lane) -> None:
+    def __init__(self, detector: Words, lane: Lane, history: str) -> None:
         self._detector = detector
         self._pieces = detector.fed.setdefault(lane, [])
         self._settles = detector.settles.setdefault(lane, [])
-        self._text = ""
-        self._settled = 0
+        self._text = history
+        self._settled = len(history)
 
     def feed(self, delta: str) -> Report:
         self._pieces.append(delta)
@@ -121,15 +121,15 @@ class Custom(_Fake):
 
     def open(self, lane: Lane, context: Context, history: str = "") -> Scanner:
         self.opening(lane, context)
-        return _TellingScanner(self, lane) if self.peaks else _CustomScanner(self, lane)
+        return _TellingScanner(self, lane, history) if self.peaks else _CustomScanner(self, lane, history)
 
 
 class _CustomScanner:
-    def __init__(self, detector: Custom, lane: Lane) -> None:
+    def __init__(self, detector: Custom, lane: Lane, history: str) -> None:
         self._detector = detector
         self._pieces = detector.fed.setdefault(lane, [])
         self._settles = detector.settles.setdefault(lane, [])
-        self._text = ""
+        self._text = history
 
     def feed(self, delta: str) -> Report:
         self._pieces.append(delta)

@@ -24,6 +24,7 @@ from guard.events import (
     OpenChoice,
     RecordDecision,
     Repair,
+    RepairUsage,
     Resume,
     SendNotice,
     SendPrompt,
@@ -93,7 +94,7 @@ def choice(rest: str, index: int = 0) -> str:
         ),
         (SendPrompt(0, "a"), ""),
         (CancelUpstream(), ""),
-        (Resume(0, CONTENT, "a", Repair("conclude"), 1), ""),
+        (Resume(0, CONTENT, "", "a", Repair("resample"), 1, 9), ""),
         (RecordDecision(CONTENT, Finding("d", "l", 1.0, Span(0, 1)), Decision("r", Cut()), 4), ""),
     ],
 )
@@ -124,6 +125,24 @@ def test_an_intervention_is_told_at_the_top_level() -> None:
             "backend": "spare",
         },
     }
+
+
+def test_a_repair_is_told_with_what_it_came_to() -> None:
+    repaired = Intervention("repair", "loop_in_thinking", "loop", "exact", "reasoning", "conclude")
+    encoder = ChatEncoder("chatcmpl-1", "QwQ", 17, include_usage=True)
+    usage = SendUsage(Usage(3, 4), False, RepairUsage(1, 4, 6))
+    finish, last = encoder.encode([FinishChoice(0, "stop", repaired), usage]).split(b"\n\n")[:2]
+    assert json.loads(finish.removeprefix(b"data: "))["guard"] == {
+        "v": 1,
+        "action": "repair",
+        "rule": "loop_in_thinking",
+        "detector": "loop",
+        "label": "exact",
+        "channel": "reasoning",
+        "how": "conclude",
+    }
+    told = {"attempts": 1, "tokens_spent": 4, "tokens_saved": 6}
+    assert json.loads(last.removeprefix(b"data: "))["guard"] == {"v": 1, "repair": told}
 
 
 def test_runs_of_a_lane_become_one_chunk() -> None:

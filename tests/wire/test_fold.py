@@ -17,6 +17,7 @@ from guard.events import (
     Intervention,
     Logprob,
     OpenChoice,
+    RepairUsage,
     SendNotice,
     SendText,
     SendToolCall,
@@ -111,6 +112,10 @@ def test_an_intervention_and_an_estimate_are_told() -> None:
     estimated = SendUsage(Usage(), True)
     assert fold(*commands, estimated, guard={"policy": "p"})["guard"] == {**told, "usage_estimated": True}
     assert fold(estimated)["guard"] == {"v": 1, "usage_estimated": True}
+    repaired = SendUsage(Usage(), True, RepairUsage(2, 9))
+    assert fold(repaired)["guard"] == {
+        "v": 1, "usage_estimated": True, "repair": {"attempts": 2, "tokens_spent": 9}
+    }  # fmt: skip
     assert "guard" not in fold(FinishChoice(0, "stop"), guard={"policy": "p"})
 
 
