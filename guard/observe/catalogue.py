@@ -23,7 +23,7 @@ LABELS: Final[Mapping[str, str]] = {
     "outcome": "of a request: `passed`, `flagged`, `masked`, `cut`, `repaired`, `error`, `refused`, `client_left`; "
     "of a repair: `answered`, `otherwise`, `failed`",
     "state": "`complete`, `cut`, `repaired`, `upstream_died` (it broke off, or stopped without its terminal event), "
-    "`client_left`, `deadline`, `shutdown`, `guard_failed`",
+    "`refused` (upstream turned the request down), `client_left`, `deadline`, `shutdown`, `guard_failed`",
     "reason": "code of the error that the client got",
     "detector": "name in the policy's `detectors`",
     "label": "one of the detector's labels (`guard detectors NAME`), or `error`",

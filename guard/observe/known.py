@@ -26,12 +26,14 @@ STATES: Final = (
     "cut",
     "repaired",
     "upstream_died",
+    "refused",
     "client_left",
     "deadline",
     "shutdown",
     "guard_failed",
 )
-"""How a stream can end. `upstream_died`: it broke off, or just stopped, without its terminal event."""
+"""How a stream can end. `upstream_died`: it broke off, or just stopped, without its terminal event; `refused`: it
+turned the request down."""
 REPAIRS: Final = ("conclude", "resample", "hand_over")
 REPAIR_OUTCOMES: Final = ("answered", "otherwise", "failed")
 

@@ -12,17 +12,36 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from guard import __version__
 from guard.contract import Channel
+from guard.engine.plan import Plan
 from guard.observe.families import Families
 from guard.observe.known import MODES, OTHER, OUTCOMES, STATES, Names
 from guard.observe.known import Known as Known
 from guard.observe.stream import StreamMetrics as StreamMetrics
 from guard.observe.stream import Who
+from guard.observe.timing import DetectorTimes
+
+_ALIVE: Final = frozenset(
+    {
+        "content_filter",
+        "context_length_exceeded",
+        "deadline_shutdown",
+        "deadline_total",
+        "invalid_request",
+        "model_not_found",
+        "queue_full",
+        "rate_limit",
+        "shut_down",
+        "shutting_down",
+    }
+)
+"""Codes that do not speak against the backend: it said no, or was not given the time."""
 
 
 class Metrics:
@@ -46,6 +65,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._to = Families(self.registry)
+        self._times = DetectorTimes(self._detector_took)
         self._names = Names(known)
         self._clock = clock
         self._said: tuple[str, str] | None = None
@@ -94,6 +114,11 @@ class Metrics:
 
     # --- detectors
 
+    def timed(self, plan: Plan) -> Plan:
+        """The plan for the next stream: `plan`, or where the stream is one of those sampled, `plan` with its detectors
+        timed. Verdicts are the same."""
+        return self._times.plan(plan)
+
     def detector_failed(self, detector: str) -> None:
         """A detector did not come back. (One that raises becomes a finding `error`, which `decided` counts.)"""
         self._to.detector_errors.labels(self._names.detectors(detector)).inc()
@@ -101,14 +126,18 @@ class Metrics:
     def detector_counters(self, detector: str, counter: str, value: float) -> None:
         """What a scanner counted (`Report.counters`), under names that its class's `counters` lists. What is not a
         number above zero counts nothing."""
-        name = self._names.detectors(detector)
         if value > 0:
+            name = self._names.detectors(detector)
             self._to.detector_counts.labels(name, self._names.counter(name, counter)).inc(value)
 
     # --- backends
 
     def upstream_failed(self, code: str, backend: str = "") -> None:
-        self._to.upstream_errors.labels(self._names.backends(backend), self._names.codes(code)).inc()
+        """A backend's error; unless it speaks of the request alone, the backend counts as down until it answers."""
+        name = self._names.backends(backend)
+        self._to.upstream_errors.labels(name, self._names.codes(code)).inc()
+        if code not in _ALIVE:
+            self._to.backend_up.labels(name).set(0)
 
     def failed_over(self, from_backend: str, to_backend: str) -> None:
         self._to.failovers.labels(self._names.backends(from_backend), self._names.backends(to_backend)).inc()
@@ -160,6 +189,9 @@ class Metrics:
         return content_type, encode(self.registry)
 
     # --- inside
+
+    def _detector_took(self, detector: str, seconds: float) -> None:
+        self._to.detector_time.labels(self._names.detectors(detector)).observe(seconds)
 
     def _take_policy(self, name: str, version: str, mode: str) -> None:
         if self._said is not None and self._said != (name, version):

@@ -91,6 +91,12 @@ class StreamMetrics:
             elif finding.detector in names.budgets:
                 self._once(to.runaways, lane.channel)
 
+    def counted(self, detector: str, counter: str, value: float) -> None:
+        """What a scanner counted (`Report.counters`). What is not a number above zero counts nothing."""
+        if value > 0:
+            name = self._names.detectors(detector)
+            self._to.detector_counts.labels(name, self._names.counter(name, counter)).inc(value)
+
     def thought(self, tokens: float) -> None:
         """A choice has ended after this much thinking."""
         self._to.thought.labels(self._who.model).observe(tokens, self._exemplar)
@@ -130,9 +136,12 @@ class StreamMetrics:
         to, names = self._to, self._names
         to.active.dec()
         to.requests.labels(self._route, *self._who, names.outcomes(outcome)).inc(1, self._exemplar)
-        to.ended.labels(names.states(state or _STATES.get(outcome, "complete"))).inc()
+        state = names.states(state or _STATES.get(outcome, "complete"))
+        to.ended.labels(state).inc()
         if backend:
             to.answers.labels(names.backends(backend)).inc()
+            if state in _ANSWERED:
+                to.backend_up.labels(names.backends(backend)).set(1)
         for channel, count in tokens.items():
             to.tokens.labels(names.channels(channel)).inc(max(count, 0.0))
         model = self._who.model
@@ -151,6 +160,8 @@ _STATES: Final[Mapping[str, str]] = {
     "repaired": "repaired",
     "client_left": "client_left",
     "error": "upstream_died",
-    "refused": "guard_failed",
+    "refused": "refused",
 }
 """The state in which a stream of that outcome ends, unless more is known."""
+_ANSWERED: Final = frozenset({"complete", "cut", "repaired"})
+"""States that show that the backend works."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from fastapi import FastAPI
 
 from guard.backends.base import Backend
-from guard.engine.lane import HOLD_LIMIT_RULE
 from guard.events import Deadline
-from guard.observe.metrics import Known, Metrics
+from guard.observe.known import Known, known_of
+from guard.observe.metrics import Metrics
 from guard.policy import CompiledPolicy, load_policy
-from guard.policy.compile import ON_ERROR
 from guard.proxy.backends import IN_PROCESS, build_backend, start_backend
 from guard.proxy.clocks import Clocks
 from guard.proxy.gateway import Gateway
@@ -64,11 +64,8 @@ def create_gateway(
     upstream = settings.upstream
 
     def known(policy: CompiledPolicy) -> Known:
-        return Known(
-            detectors={detector.name: detector.labels for detector in policy.detectors},
-            loops=policy.named("loop"),
-            language_switches=policy.named("language"),
-            rules=[*policy.rule_ids, ON_ERROR, HOLD_LIMIT_RULE],
+        return replace(
+            known_of(policy),
             backends=[upstream.name if upstream else "", IN_PROCESS, backend.name if backend else ""],
             models=upstream.models if upstream else (),
             fields=[*COUNTED, *STRIPPED, *FORBIDDEN, "logprobs"],
@@ -76,7 +73,7 @@ def create_gateway(
             upstream_codes=UPSTREAM_CODES,
         )
 
-    metrics = Metrics(known(policy), policy=policy.name, policy_version=policy.version)
+    metrics = Metrics(known(policy), policy=policy.name, policy_version=policy.version, mode=policy.mode)
     times = upstream.timeouts if upstream else None
     clocks = Clocks(keep_alive=settings.keep_alive)
     if times is not None:

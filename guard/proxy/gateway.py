@@ -82,7 +82,7 @@ class Gateway:
 
     def review(self, request: ClientRequest) -> tuple[StreamGuard, bool, bool]:
         """The engine for a request; whether it must be kept off the event loop; whether prompts are watched."""
-        plan = self.policy.plan(request.model)
+        plan = self.metrics.timed(self.policy.plan(request.model))
         context = Context(prompt=request.prompt, model=request.model, max_tokens=request.max_tokens)
         guard = StreamGuard(
             plan,
@@ -121,7 +121,8 @@ class Gateway:
     def adopt(self, policy: CompiledPolicy) -> None:
         """Put `policy`, which is loaded, in force for streams that open from now on."""
         self.policy = policy
-        self.metrics.policy_taken(policy.name, policy.version, known=self.known(policy) if self.known else None)
+        known = self.known(policy) if self.known else None
+        self.metrics.policy_taken(policy.name, policy.version, mode=policy.mode, known=known)
 
     def opened(self, pump: Pump) -> None:
         self.live.add(pump)

@@ -19,6 +19,7 @@ from typing import Any
 
 from guard.backends.base import Backend, ModelRequest, ModelStream
 from guard.contract import PROMPT_CHOICE, Channel, Lane
+from guard.engine.lane import LaneReview
 from guard.engine.stream import DEADLINE_MESSAGES, StreamGuard
 from guard.events import (
     ChoiceFinished,
@@ -41,6 +42,7 @@ from guard.proxy.errors import PromptBlocked, failure
 from guard.proxy.sink import Sink
 from guard.proxy.summary import Summary
 from guard.proxy.threads import run_in_thread
+from guard.proxy.waiting import Waiting
 from guard.wire.errors import UpstreamError
 
 
@@ -68,6 +70,7 @@ class Pump:
         self._request = request
         self._sink = sink
         self._metrics = metrics
+        self._waiting = Waiting(metrics)
         self._clocks = clocks
         self._slow = slow
         self._asked_logprobs = bool(request.body.get("logprobs"))
@@ -142,6 +145,10 @@ class Pump:
         """The process is going: end the stream now, or as soon as it runs, with its terminal event."""
         self._expire(Deadline.SHUTDOWN)
 
+    def close(self) -> None:
+        """Count the stream, once it is over, however that came about."""
+        self.summary.close(self._guard, self._metrics)
+
     # --- reading
 
     async def _read(self) -> None:
@@ -180,6 +187,7 @@ class Pump:
         if self._asked_logprobs:
             self.summary.dropped["logprobs"] += _count_logprobs(events) - _count_logprobs(commands)
         self._note(commands)
+        self._waiting.look(self._guard, self._heard)
         self._metrics.event_handled(perf_counter() - began)
         return commands
 
@@ -232,7 +240,7 @@ class Pump:
 
     def _note(self, commands: Sequence[Command]) -> None:
         """Count what is about to happen."""
-        self.summary.note(commands, self._loop.time() - self._started, self._guard.spent, self._metrics)
+        self.summary.note(commands, self._loop.time() - self._started, self._guard, self._metrics)
 
     # --- clocks
 
@@ -290,6 +298,12 @@ class _Abandoned(StreamGuard):
 
     def spent(self, choice: int) -> int:
         return 0
+
+    def written(self, choice: int) -> int:
+        return 0
+
+    def lanes(self) -> Sequence[LaneReview]:
+        return ()
 
     def receive(self, event: Event) -> list[Command]:
         if isinstance(event, DeadlinePassed):

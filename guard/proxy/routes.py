@@ -167,9 +167,7 @@ class Generate:
             elif summary.error and summary.error != "internal_error":
                 gateway.metrics.upstream_failed(summary.error, summary.backend or gateway.backend.name)
             gateway.metrics.fields_dropped(summary.dropped)
-            metrics.closed(
-                summary.outcome, backend=summary.backend, tokens=summary.tokens, tokens_saved=summary.tokens_saved
-            )
+            pump.close()
             gateway.closed(summary, request, request_id, time.monotonic() - began)
 
     def _sink(

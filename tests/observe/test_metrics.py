@@ -146,6 +146,78 @@ def test_what_happens_beside_streams(metrics: Metrics) -> None:
     assert count(metrics, "guard_keep_alives_total") == 1
 
 
+def test_a_backend_is_down_until_it_answers_again(metrics: Metrics) -> None:
+    metrics.stream_opened("chat").closed("error", backend="upstream")
+    metrics.upstream_failed("timeout", "upstream")
+    assert metrics.registry.get_sample_value("guard_backend_up", {"backend": "upstream"}) == 0
+    metrics.stream_opened("chat").closed("cut", backend="upstream")
+    metrics.upstream_failed("invalid_request", "upstream")  # it said no, so it is there
+    assert count(metrics, "guard_backend_up", backend="upstream") == 1
+    metrics.backend_state("upstream", False)
+    assert count(metrics, "guard_backend_up", backend="upstream") == 0
+
+
+def test_the_breaker_opens_and_closes(metrics: Metrics) -> None:
+    metrics.breaker("upstream", True)
+    assert count(metrics, "guard_breaker_open", backend="upstream") == 1
+    metrics.breaker("upstream", False)
+    assert count(metrics, "guard_breaker_open", backend="upstream") == 0
+
+
+def test_repairs_are_timed_where_they_were_answered(metrics: Metrics) -> None:
+    metrics.repair_done("conclude", "answered", 0.4)
+    metrics.repair_done("conclude", "otherwise", 30.0)
+    metrics.repair_done("resample", "failed", 30.0)
+    assert count(metrics, "guard_repairs_total", how="conclude") == 2
+    assert count(metrics, "guard_repairs_total", how="resample", outcome="failed") == 1
+    assert count(metrics, "guard_repair_seconds_sum") == 0.4
+
+
+def test_the_audit_tells_what_became_of_its_records(metrics: Metrics) -> None:
+    metrics.audit_written(True)
+    metrics.audit_written(False)
+    metrics.audit_dropped()
+    assert [count(metrics, "guard_audit_records_total", result=r) for r in ("written", "failed", "dropped")] == [
+        1,
+        1,
+        1,
+    ]
+
+
+def test_detectors_count_under_names_they_list() -> None:
+    metrics = Metrics(Known(detectors={"harm": []}, counters={"harm": ["judged"]}))
+    assert count(metrics, "guard_detector_counts_total", detector="harm", counter="judged") == 0
+    for value in (3, 0.5, 0, -1, float("nan")):
+        metrics.detector_counters("harm", "judged", value)
+    assert count(metrics, "guard_detector_counts_total", detector="harm", counter="judged") == 3.5
+
+
+def test_a_policy_that_does_not_load_changes_nothing_but_is_told() -> None:
+    metrics = Metrics(KNOWN, policy="default", policy_version="abc123", clock=iter([100.0, 200.0]).__next__)
+    metrics.policy_reloaded(False, "broken", "xyz")
+    assert count(metrics, "guard_policy_reload_successful") == 0
+    assert count(metrics, "guard_policy_loaded_timestamp_seconds") == 100
+    assert count(metrics, "guard_policy_info", name="default", version="abc123") == 1
+    assert count(metrics, "guard_policy_info", name="broken") == 0
+    known = Known(detectors={"words": ["oath"]}, rules=["oaths"], models=["qwq-32b"])
+    metrics.policy_reloaded(True, "strict", "def456", mode="observe", known=known)
+    assert count(metrics, "guard_policy_reload_successful") == 1
+    assert count(metrics, "guard_policy_loaded_timestamp_seconds") == 200
+    assert count(metrics, "guard_policy_reloads_total", result="failed") == 1
+    assert count(metrics, "guard_policy_reloads_total", result="ok") == 1
+    metrics.stream_opened("chat").decided(ANSWER, finding("words", "oath"), Decision("oaths", Flag()))
+    assert count(metrics, "guard_actions_total", rule="oaths", label="oath", policy="strict", mode="observe") == 1
+
+
+def test_a_running_stream_keeps_the_policy_it_began_with(metrics: Metrics) -> None:
+    stream = metrics.stream_opened("chat")
+    metrics.policy_reloaded(True, "strict", "def456", mode="observe")
+    stream.closed("passed")
+    metrics.stream_opened("chat").closed("passed")
+    for policy, mode in (("default", "enforce"), ("strict", "observe")):
+        assert count(metrics, "guard_requests_total", outcome="passed", policy=policy, mode=mode) == 1
+
+
 def test_a_reloaded_policy_replaces_the_old_one(metrics: Metrics) -> None:
     assert count(metrics, "guard_policy_info", name="default", version="abc123") == 1
     metrics.policy_reloaded(True, "strict", "def456")
@@ -164,10 +236,18 @@ def hostile_traffic(metrics: Metrics, word: str) -> None:
     metrics.failed_over(word, word)
     metrics.fields_dropped({word: 1}, word)
     metrics.detector_failed(word)
+    metrics.detector_counters(word, word, 1)
+    metrics.detector_counters("loop", word, 1)
+    metrics.backend_state(word, True)
+    metrics.breaker(word, True)
+    metrics.repair_done(word, word, 1)
+    metrics.stream_ended(word)
+    metrics.policy_reloaded(False, word, word, mode=word)
 
 
 def test_fifty_thousand_hostile_names_add_nothing(metrics: Metrics) -> None:
     hostile_traffic(metrics, "first")
+    metrics.stream_opened("chat").closed("passed", backend="upstream")
     before = series(metrics)
     for number in range(50_000):
         metrics.stream_opened("chat", f"model-{number}").closed("passed", backend="upstream")
@@ -176,7 +256,7 @@ def test_fifty_thousand_hostile_names_add_nothing(metrics: Metrics) -> None:
     assert series(metrics) == before
     assert len(before) < 2_000
     assert not [labels for _, labels in before for _, value in labels if value in ("first", "word-1", "model-1")]
-    assert count(metrics, "guard_requests_total", route="chat", model="other", outcome="passed") == 50_000
+    assert count(metrics, "guard_requests_total", route="chat", model="other", outcome="passed") == 50_001
 
 
 def test_rates_see_the_first_increment(metrics: Metrics) -> None:
