@@ -164,6 +164,37 @@ class Log(Section):
     """Least important level that is written."""
     format: Literal["auto", "console", "json"] = "auto"
     """`auto`: for people on a terminal, JSON else."""
+    request_ids: Literal["accept", "own"] = "accept"
+    """`accept`: keep a well-formed `x-request-id` that comes with a request. `own`: always make one."""
+
+
+class Audit(Section):
+    """The record of every decision, in files that show whether they were changed."""
+
+    folder: Path | None = None
+    """Where its files are; without it nothing is recorded."""
+    on_error: Literal["fail_closed", "drop"] = "fail_closed"
+    """What a full disk means. `fail_closed`: streams with a decision end, new ones are answered with 503 until it can
+    be written again. `drop`: decisions are lost, and counted."""
+    fsync: bool = False
+    """Wait until the disk has each decision, not only the operating system."""
+    max_bytes: ByteSize = Field(default=ByteSize(64 * _MIB), ge=4096)
+    """Where the next file begins. Can be written as 64MiB."""
+    excerpt_chars: int = Field(default=0, ge=0, le=2000)
+    """Characters of text around each finding, with masks applied and secrets hidden. 0: no text."""
+    hmac_key: SecretStr | None = None
+    """Makes the hashes ones that only its owner can compute. Set it as GUARD_AUDIT__HMAC_KEY, not in a file."""
+
+    @field_validator("hmac_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value().encode()) < 16:
+            raise ValueError("a key of fewer than 16 bytes can be guessed; make one with `openssl rand -hex 32`")
+        return key
+
+    @property
+    def key(self) -> bytes | None:
+        return self.hmac_key.get_secret_value().encode() if self.hmac_key is not None else None
 
 
 class Settings(BaseSettings):
@@ -212,6 +243,8 @@ class Settings(BaseSettings):
     """Remove request fields that would switch off the review or harm the backend."""
     log: Log = Log()
     """What goes to standard error."""
+    audit: Audit = Audit()
+    """The record of every decision."""
 
     @model_validator(mode="after")
     def _addresses_differ(self) -> Self:
@@ -233,6 +266,8 @@ class Settings(BaseSettings):
         data = self.model_dump(mode="json")
         if self.upstream is not None and self.upstream.api_key is not None:
             data["upstream"]["api_key"] = HIDDEN
+        if self.audit.hmac_key is not None:
+            data["audit"]["hmac_key"] = HIDDEN
         return data
 
     @classmethod

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 PREFIX: Final = "GUARD_"
 HIDDEN: Final = "(hidden)"
-SECRETS: Final = frozenset({"api_key"})
+SECRETS: Final = frozenset({"api_key", "hmac_key"})
 """Keys whose values are never shown."""
 
 S = TypeVar("S", bound=BaseSettings)

@@ -12,7 +12,6 @@ closed --open--> at the end of the last file --append--> ... --close--> closed
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -116,6 +115,8 @@ class AuditFile:
         return bytes(lines), seq, head
 
     def _take_chain(self) -> None:
+        import fcntl  # not on Windows, where everything but the audit works
+
         for chain in range(MAX_CHAINS):
             lock = os.open(self._folder / f"audit-{chain}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

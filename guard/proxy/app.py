@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from guard.backends.base import Backend
 from guard.events import Deadline
+from guard.observe.audit import AuditLog
 from guard.observe.known import Known, known_of
 from guard.observe.metrics import Metrics
 from guard.policy import CompiledPolicy, load_policy
@@ -23,6 +24,7 @@ from guard.wire.chunks import COUNTED
 from guard.wire.failures import SENTENCES
 
 REFUSALS = (
+    "audit_unavailable",
     "body_too_large",
     "body_too_slow",
     "encoded_body",
@@ -58,7 +60,8 @@ UPSTREAM_CODES = (
 def create_gateway(
     settings: Settings, *, policy: CompiledPolicy | None = None, backend: Backend | None = None
 ) -> Gateway:
-    """What the apps share. Raises `PolicyError` for a policy that cannot be used."""
+    """What the apps share. Raises `PolicyError` for a policy that cannot be used, `AuditError` for an audit that cannot
+    be written."""
     policy = policy or load_policy(settings.policy)
     policy.load()
     upstream = settings.upstream
@@ -93,7 +96,27 @@ def create_gateway(
         reasoning_field="" if settings.reasoning_field == "upstream" else settings.reasoning_field,
         pass_through=upstream is not None and upstream.auth == "pass_through",
         strip=settings.strip_request_fields,
+        accept_request_ids=settings.log.request_ids == "accept",
+        audit=open_audit(settings, metrics),
     )
+
+
+def open_audit(settings: Settings, metrics: Metrics) -> AuditLog | None:
+    """The audit that the settings ask for. Raises `AuditError` if it cannot be written."""
+    wanted = settings.audit
+    if wanted.folder is None:
+        return None
+    audit = AuditLog(
+        wanted.folder,
+        on_error=wanted.on_error,
+        fsync=wanted.fsync,
+        max_bytes=int(wanted.max_bytes),
+        excerpt_chars=wanted.excerpt_chars,
+        key=wanted.key,
+        metrics=metrics,
+    )
+    audit.open()
+    return audit
 
 
 def create_app(
@@ -112,8 +135,12 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with start_backend(held):
-            yield
+        try:
+            async with start_backend(held):
+                yield
+        finally:
+            if held.audit is not None:
+                await held.audit.aclose()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, routes=guarded_routes(held))
     app.state.gateway = held

@@ -18,6 +18,7 @@ from guard.proxy.body import read_body
 from guard.proxy.clocks import in_time
 from guard.proxy.errors import PromptBlocked, error_response
 from guard.proxy.gateway import Gateway
+from guard.proxy.identity import Identity
 from guard.proxy.prompt import reviewed_texts, with_texts
 from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest, check_embedded, parse_embeddings
@@ -40,7 +41,8 @@ class Embeddings:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = self._gateway
         http = Request(scope, receive)
-        headers = gateway.headers(request_id := gateway.request_id())
+        identity = gateway.identify(http.headers)
+        headers = gateway.headers(identity)
         backend = getattr(gateway.backend, "first", gateway.backend)
         response: Response
         try:
@@ -49,9 +51,9 @@ class Embeddings:
             if not isinstance(backend, _Embeds):
                 raise RequestError(f"The backend `{backend.name}` has no embeddings.", status=404, code="not_supported")
             authorization = http.headers.get("authorization") if gateway.pass_through else None
-            cleared = await self._reviewed(body, model, request_id)
+            cleared = await self._reviewed(body, model, identity)
             async with in_time(gateway.clocks.first_byte):
-                answer = await backend.embeddings(cleared, authorization, request_id)
+                answer = await backend.embeddings(cleared, authorization, identity.stream_id)
             response = Response(answer, media_type="application/json", headers=headers)
         except ClientDisconnect:
             return
@@ -59,7 +61,7 @@ class Embeddings:
             response = error_response(error, headers)
         await response(scope, receive, send)
 
-    async def _reviewed(self, body: Mapping[str, Any], model: str, request_id: str) -> Mapping[str, Any]:
+    async def _reviewed(self, body: Mapping[str, Any], model: str, identity: Identity) -> Mapping[str, Any]:
         """The body as the review of its texts lets it go upstream. Raises `RequestError`."""
         gateway = self._gateway
         texts = reviewed_texts(body)
@@ -69,14 +71,16 @@ class Embeddings:
             return body
         check_embedded(body, gateway.policy.prompt)
         metrics = gateway.metrics.stream_opened("embeddings", model)
+        audit = gateway.record(identity, "embeddings", model)
         pump = Pump(
             guard,
             gateway.backend,
-            ModelRequest("chat", body, model, request_id=request_id),
+            ModelRequest("chat", body, model, request_id=identity.stream_id),
             Folded(Fold("", model, 0, guard={}), {}),
             metrics,
             clocks=gateway.clocks,
             slow=slow,
+            audit=audit,
         )
         try:
             cleared = await pump.review_prompt(texts, refuse=True)

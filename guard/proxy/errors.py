@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from guard.events import FailStream, Intervention
+from guard.observe.audit import UNAVAILABLE
 from guard.wire.errors import RequestError, UpstreamError
 
 _TYPES: Mapping[int, str] = {
@@ -67,6 +68,8 @@ def failure(command: FailStream) -> RequestError | UpstreamError:
     """The error for a stream that failed before its client was sent anything: half an answer is none."""
     if command.code == "deadline_shutdown":
         return RequestError(command.message, status=503, code="shutting_down")
+    if command.code == UNAVAILABLE:
+        return RequestError(command.message, status=503, code=UNAVAILABLE)
     return UpstreamError(
         command.message, code=command.code, status=504 if command.code.startswith("deadline_") else 502
     )

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
+from starlette.datastructures import Headers
 
 from guard.backends.base import Backend
 from guard.contract import Channel, Context
 from guard.engine.stream import StreamGuard
+from guard.observe.audit import AuditLog, StreamAudit
 from guard.observe.metrics import Known, Metrics
 from guard.policy import CompiledPolicy
 from guard.proxy.clocks import Clocks
+from guard.proxy.identity import Identity, identify
 from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest
 from guard.proxy.stream_counts import StreamCounts
@@ -49,6 +51,10 @@ class Gateway:
     """Clients' credentials go to the upstream."""
     strip: bool = True
     """Request fields that would switch review off or harm the backend are taken out."""
+    accept_request_ids: bool = True
+    """Well-formed `x-request-id` headers are kept."""
+    audit: AuditLog | None = None
+    """Where decisions are recorded."""
     ready: Callable[[], bool] = lambda: True
     known: Callable[[CompiledPolicy], Known] | None = None
     """The names that a policy brings into metrics."""
@@ -59,8 +65,9 @@ class Gateway:
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Nothing is left to wait for in a drain."""
 
-    def request_id(self) -> str:
-        return uuid.uuid4().hex
+    def identify(self, headers: Headers) -> Identity:
+        """What a request with these headers is called."""
+        return identify(headers, accept=self.accept_request_ids)
 
     def admit(self, model: str) -> None:
         """Raise `RequestError` if a new stream cannot be taken, or not for this model. Call `opened` before anything
@@ -71,6 +78,9 @@ class Gateway:
             raise RequestError(
                 f"All {self.max_streams} streams are in use; try again in a moment.", status=503, code="overloaded"
             )
+        if self.audit is not None and not self.audit.writable():
+            message = "The guard cannot record its decisions, so it takes no new streams; try again in a moment."
+            raise RequestError(message, status=503, code="audit_unavailable")
         self.check_model(model)
 
     def check_model(self, model: str) -> None:
@@ -93,24 +103,41 @@ class Gateway:
         )
         return guard, plan.slow, bool(plan.watch.get(Channel.PROMPT))
 
-    def headers(self, request_id: str) -> dict[str, str]:
+    def headers(self, identity: Identity) -> dict[str, str]:
         """What every answer carries: nothing that depends on a verdict."""
         return {
-            "x-request-id": request_id,
-            "x-guard-request-id": request_id,
+            "x-request-id": identity.request_id,
+            "x-guard-request-id": identity.stream_id,
             "x-guard-policy": f"{self.policy.name}@{self.policy.version}",
         }
 
-    def told(self, request_id: str) -> dict[str, str]:
+    def told(self, identity: Identity) -> dict[str, str]:
         """The part of the `guard` object that is the same for every choice."""
-        return {"policy": self.policy.name, "policy_version": self.policy.version, "request_id": request_id}
+        return {
+            "policy": self.policy.name,
+            "policy_version": self.policy.version,
+            "request_id": identity.request_id,
+        }
 
-    def closed(self, summary: Summary, request: ClientRequest, request_id: str, seconds: float) -> None:
+    def record(self, identity: Identity, route: str, model: str) -> StreamAudit | None:
+        """The audit of a stream, if there is one."""
+        if self.audit is None:
+            return None
+        policy = f"{self.policy.name}@{self.policy.version}"
+        return self.audit.stream({**identity._asdict(), "route": route, "model": model, "policy": policy})
+
+    def refused(self, error: RequestError, identity: Identity, route: str, model: str = "") -> None:
+        """A request was turned down before a stream was opened."""
+        self.metrics.request_refused(error.code, route, model)
+        log.info("refused", **identity._asdict(), route=route, model=model, status=error.status, error=error.code)
+
+    def closed(self, summary: Summary, request: ClientRequest, identity: Identity, seconds: float) -> None:
         """One line for the log; no text of the model, no credentials."""
         log.info(
             "stream",
-            request_id=request_id,
+            **identity._asdict(),
             route=request.route,
+            model=request.model,
             outcome=summary.outcome,
             backend=summary.backend,
             error=summary.error or None,

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from guard.backends.base import Backend, ModelRequest, ModelStream
 from guard.contract import PROMPT_CHOICE, Channel, Lane
@@ -36,6 +36,7 @@ from guard.events import (
     UpstreamEnded,
     UpstreamFailed,
 )
+from guard.observe.audit import SORRY, UNAVAILABLE, StreamAudit
 from guard.observe.metrics import StreamMetrics
 from guard.proxy.clocks import Clocks
 from guard.proxy.errors import PromptBlocked, failure
@@ -44,6 +45,8 @@ from guard.proxy.summary import Summary
 from guard.proxy.threads import run_in_thread
 from guard.proxy.waiting import Waiting
 from guard.wire.errors import UpstreamError
+
+_UNRECORDED: Final = FailStream(UNAVAILABLE, SORRY)
 
 
 class Pump:
@@ -60,8 +63,10 @@ class Pump:
         clocks: Clocks,
         max_tokens: int | None = None,
         slow: bool = False,
+        audit: StreamAudit | None = None,
     ) -> None:
-        """`max_tokens` is the client's limit per choice. `slow` keeps the engine off the event loop."""
+        """`max_tokens` is the client's limit per choice. `slow` keeps the engine off the event loop. With `audit`
+        nothing that follows from a decision leaves before the decision is recorded."""
         self.summary = Summary(max_tokens)
         self.stalled = False
         """The client takes nothing; there is no use in telling it anything more."""
@@ -73,6 +78,8 @@ class Pump:
         self._waiting = Waiting(metrics)
         self._clocks = clocks
         self._slow = slow
+        self._audit = audit
+        self._texts = audit.texts if audit is not None else None
         self._asked_logprobs = bool(request.body.get("logprobs"))
         self._loop = asyncio.get_running_loop()
         self._started = self._heard = self._wrote = self._loop.time()
@@ -94,7 +101,7 @@ class Pump:
         events: list[Event] = [
             TextReceived(Lane(PROMPT_CHOICE, Channel.PROMPT, part), text) for part, text in enumerate(parts)
         ]
-        commands = await self._receive([*events, ChoiceFinished(PROMPT_CHOICE, "")])
+        commands = await self._recorded(await self._receive([*events, ChoiceFinished(PROMPT_CHOICE, "")]))
         self._note(commands)
         if not self._guard.ended:
             cleared = {command.part: command.text for command in commands if isinstance(command, SendPrompt)}
@@ -103,7 +110,8 @@ class Pump:
         if refuse and blocked is not None:
             notice = "".join(command.text for command in commands if isinstance(command, SendNotice))
             raise PromptBlocked(notice, blocked.intervention)
-        await self._sink.begin("")
+        if commands != [_UNRECORDED]:
+            await self._sink.begin("")
         await self._end(commands)
         return None
 
@@ -125,13 +133,13 @@ class Pump:
         except TimeoutError:
             if self._passed is None and not self.stalled:
                 raise
-            last = self._last_word(DeadlinePassed(self._passed)) if self._passed else ()
+            last = await self._last_word(DeadlinePassed(self._passed)) if self._passed else ()
         except UpstreamError as error:
             if not self._sink.begun and not self._last:
                 self.summary.worsen("error")
                 self.summary.error = error.code
                 raise
-            last = self._last_word(UpstreamFailed(error.code, error.message))
+            last = await self._last_word(UpstreamFailed(error.code, error.message))
         finally:
             self._scope = None
             if self._timer is not None:
@@ -172,10 +180,10 @@ class Pump:
                 last = UpstreamFailed(error.code, error.message)
             self._last = await self._handle((last,))
 
-    def _last_word(self, event: Event) -> Sequence[Command]:
+    async def _last_word(self, event: Event) -> Sequence[Command]:
         """What is left to say where reading was broken off by `event`: nothing else if the answer had ended before."""
         if not self._last:
-            self._last = self._guard.receive(event)
+            self._last = await self._recorded(self._guard.receive(event))
             self._note(self._last)
         return self._last
 
@@ -184,6 +192,8 @@ class Pump:
         self._speaking = True
         began = perf_counter()
         commands = await self._receive(events)
+        if self._audit is not None:
+            commands = await self._recorded(commands)
         if self._asked_logprobs:
             self.summary.dropped["logprobs"] += _count_logprobs(events) - _count_logprobs(commands)
         self._note(commands)
@@ -191,7 +201,16 @@ class Pump:
         self._metrics.event_handled(perf_counter() - began)
         return commands
 
+    async def _recorded(self, commands: list[Command]) -> list[Command]:
+        """`commands`, once their decisions are recorded; if they cannot be, what ends the stream instead."""
+        if self._audit is None or await self._audit.record(commands):
+            return commands
+        self._guard = _Abandoned()
+        return [_UNRECORDED]
+
     async def _receive(self, events: Sequence[Event]) -> list[Command]:
+        if self._texts is not None:
+            self._texts.heard(events)
         if not self._slow:
             return self._receive_all(events)
         try:

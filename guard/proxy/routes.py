@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -21,11 +22,13 @@ from starlette.types import Receive, Scope, Send
 
 from guard.backends.base import ModelRequest
 from guard.events import Deadline, FailStream
+from guard.observe.audit import UNAVAILABLE
 from guard.proxy.body import read_body
 from guard.proxy.clocks import in_time
 from guard.proxy.embeddings import Embeddings
 from guard.proxy.errors import PromptBlocked, error_response
 from guard.proxy.gateway import Gateway, log
+from guard.proxy.identity import Identity
 from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest, parse_request
 from guard.proxy.sink import EventStream, Folded, Sink
@@ -59,7 +62,7 @@ class Generate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = self._gateway
         http = Request(scope, receive)
-        request_id = gateway.request_id()
+        identity = gateway.identify(http.headers)
         try:
             body = await read_body(http, gateway.max_body)
             request = parse_request(
@@ -72,10 +75,10 @@ class Generate:
         except ClientDisconnect:
             return
         except RequestError as error:
-            gateway.metrics.request_refused(error.code, self._route)
-            await error_response(error, gateway.headers(request_id))(scope, receive, send)
+            gateway.refused(error, identity, self._route)
+            await error_response(error, gateway.headers(identity))(scope, receive, send)
             return
-        stream = asyncio.create_task(self._answer(request, http, request_id, scope, receive, send))
+        stream = asyncio.create_task(self._answer(request, http, identity, scope, receive, send))
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait((stream, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -88,20 +91,20 @@ class Generate:
             stream.result()
 
     async def _answer(
-        self, request: ClientRequest, http: Request, request_id: str, scope: Scope, receive: Receive, send: Send
+        self, request: ClientRequest, http: Request, identity: Identity, scope: Scope, receive: Receive, send: Send
     ) -> None:
         gateway = self._gateway
-        headers = gateway.headers(request_id)
+        headers = gateway.headers(identity)
         try:
             gateway.admit(request.model)  # nothing is awaited from here to `opened`: what is admitted is counted
         except RequestError as error:
-            gateway.metrics.request_refused(error.code, self._route, request.model)
+            gateway.refused(error, identity, self._route, request.model)
             await error_response(error, headers)(scope, receive, send)
             return
         if request.stripped:
             gateway.metrics.fields_dropped(request.stripped, "request")
-        told = gateway.told(request_id)
-        sink = self._sink(request, request_id, told, headers, send)
+        told = gateway.told(identity)
+        sink = self._sink(request, identity.stream_id, told, headers, send)
         guard, slow, watches_prompt = gateway.review(request)
         metrics = gateway.metrics.stream_opened(self._route, request.model)
         model_request = ModelRequest(
@@ -109,8 +112,9 @@ class Generate:
             body=request.body,
             model=request.model,
             authorization=http.headers.get("authorization") if gateway.pass_through else None,
-            request_id=request_id,
+            request_id=identity.stream_id,
         )
+        audit = gateway.record(identity, self._route, request.model)
         pump = Pump(
             guard,
             gateway.backend,
@@ -120,6 +124,7 @@ class Generate:
             clocks=gateway.clocks,
             max_tokens=request.max_tokens,
             slow=slow,
+            audit=audit,
         )
         summary = pump.summary
         gateway.opened(pump)
@@ -152,7 +157,7 @@ class Generate:
         except Exception as error:  # noqa: BLE001 - whatever went wrong here, the client is told in its own language
             summary.worsen("error")
             summary.error = "internal_error"
-            log.error("internal error", request_id=request_id, error=type(error).__name__, at=_where(error))
+            log.error("internal error", **identity._asdict(), error=type(error).__name__, at=_where(error))
             sorry = "The guard failed; nothing more was let through."
             if isinstance(sink, EventStream) and sink.begun:
                 await sink.carry_out([FailStream("internal_error", sorry)], "")
@@ -164,20 +169,22 @@ class Generate:
             gateway.gone(pump)
             if summary.error == f"deadline_{Deadline.DETECTOR}":
                 gateway.metrics.detector_failed("")
-            elif summary.error and summary.error != "internal_error":
+            elif summary.error and summary.error not in ("internal_error", UNAVAILABLE):
                 gateway.metrics.upstream_failed(summary.error, summary.backend or gateway.backend.name)
             gateway.metrics.fields_dropped(summary.dropped)
             pump.close()
-            gateway.closed(summary, request, request_id, time.monotonic() - began)
+            if audit is not None:
+                audit.close()
+            gateway.closed(summary, request, identity, time.monotonic() - began)
 
     def _sink(
-        self, request: ClientRequest, request_id: str, told: dict[str, str], headers: dict[str, str], send: Send
+        self, request: ClientRequest, stream_id: str, told: dict[str, str], headers: dict[str, str], send: Send
     ) -> EventStream | Folded:
         created = int(time.time())
         model = request.model or "default"
         field = self._gateway.reasoning_field
         chat = self._route == "chat"
-        answer_id = f"{'chatcmpl' if chat else 'cmpl'}-{request_id}"
+        answer_id = f"{'chatcmpl' if chat else 'cmpl'}-{stream_id}"
         if not request.stream:
             fold = (Fold if chat else CompletionsFold)(answer_id, model, created, guard=told)
             return Folded(fold, told, field)
@@ -195,7 +202,7 @@ class Models:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = self._gateway
-        headers = gateway.headers(gateway.request_id())
+        headers = gateway.headers(gateway.identify(Headers(scope=scope)))
         wanted = scope.get("path_params", {}).get("model")
         response: Response
         try:
@@ -234,9 +241,10 @@ class NotGuarded:
         else:
             message = "There is nothing here. The OpenAI API is served under /v1; health and metrics on the admin port."
         gateway = self._gateway
-        gateway.metrics.request_refused("not_guarded")
         error = RequestError(message, status=404, code="not_guarded")
-        await error_response(error, gateway.headers(gateway.request_id()))(scope, receive, send)
+        identity = gateway.identify(Headers(scope=scope))
+        gateway.refused(error, identity, "")
+        await error_response(error, gateway.headers(identity))(scope, receive, send)
 
 
 def _where(error: Exception) -> str:

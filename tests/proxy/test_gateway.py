@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
 from guard.events import ChoiceOpened
 from guard.proxy.app import create_app
@@ -168,7 +169,13 @@ class _Log:
 
 async def test_what_every_answer_carries() -> None:
     gateway = gateway_of()
-    one, other = gateway.request_id(), gateway.request_id()
-    assert one != other
-    assert gateway.headers(one) == {"x-request-id": one, "x-guard-request-id": one, "x-guard-policy": "house@v1"}
-    assert gateway.told(one) == {"policy": "house", "policy_version": "v1", "request_id": one}
+    identity = gateway.identify(Headers({"x-request-id": "r1"}))
+    assert gateway.headers(identity) == {
+        "x-request-id": "r1",
+        "x-guard-request-id": identity.stream_id,
+        "x-guard-policy": "house@v1",
+    }
+    assert gateway.told(identity) == {"policy": "house", "policy_version": "v1", "request_id": "r1"}
+    gateway.accept_request_ids = False
+    identity = gateway.identify(Headers({"x-request-id": "r1"}))
+    assert identity.request_id == identity.stream_id != "r1"
