@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 from starlette.datastructures import Headers
 
-from guard.backends.base import Backend
+from guard.backends.base import Backend, Decoding, needs_chat
 from guard.contract import Channel, Context
 from guard.engine.stream import StreamGuard
 from guard.observe.audit import AuditLog, StreamAudit
@@ -94,14 +94,22 @@ class Gateway:
         """The engine for a request; whether it must be kept off the event loop; whether prompts are watched."""
         plan = self.metrics.timed(self.policy.plan(request.model))
         context = Context(prompt=request.prompt, model=request.model, max_tokens=request.max_tokens)
+        able = self.backend.capabilities
         guard = StreamGuard(
             plan,
             context,
             choices=request.choices,
-            repairs=self.backend.capabilities.repairs,
+            repairs=able.chat_repairs if request.route == "chat" and needs_chat(request.body) else able.repairs,
             structured=request.structured,
         )
         return guard, plan.slow, bool(plan.watch.get(Channel.PROMPT))
+
+    def decoding(self) -> Decoding | None:
+        """What the policy keeps an in-process model from writing."""
+        kept = self.policy.in_process
+        if not (kept.ban_scripts or kept.break_cycles):
+            return None
+        return Decoding(frozenset(kept.ban_scripts), kept.break_cycles)
 
     def headers(self, identity: Identity) -> dict[str, str]:
         """What every answer carries: nothing that depends on a verdict."""

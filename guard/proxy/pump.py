@@ -5,7 +5,10 @@
             | leaving the block          | DeadlinePassed              | keep-alive comments
             | cancels upstream           +-------- clocks -------------+
 
-Clocks end a stream or tell a client to wait; they never settle or release text.
+Clocks end a stream or tell a client to wait; they never settle or release text. A repair (`Resume`) lets go of
+upstream, opens the continued request (`guard.proxy.repair`), and feeds its events into the same engine.
+
+More than 300 lines: reading, writing and the clocks share every field of the stream that they move.
 """
 
 from __future__ import annotations
@@ -29,17 +32,20 @@ from guard.events import (
     Event,
     FailStream,
     FinishChoice,
+    Resume,
     SendNotice,
     SendPrompt,
     SendText,
     TextReceived,
     UpstreamEnded,
     UpstreamFailed,
+    UpstreamResumed,
 )
 from guard.observe.audit import SORRY, UNAVAILABLE, StreamAudit
 from guard.observe.metrics import StreamMetrics
 from guard.proxy.clocks import Clocks
 from guard.proxy.errors import PromptBlocked, failure
+from guard.proxy.repair import OnRepair, RepairWatch, asked, continued
 from guard.proxy.sink import Sink
 from guard.proxy.summary import Summary
 from guard.proxy.threads import run_in_thread
@@ -64,6 +70,7 @@ class Pump:
         max_tokens: int | None = None,
         slow: bool = False,
         audit: StreamAudit | None = None,
+        on_repair: OnRepair = lambda _how, _outcome, _seconds: None,
     ) -> None:
         """`max_tokens` is the client's limit per choice. `slow` keeps the engine off the event loop. With `audit`
         nothing that follows from a decision leaves before the decision is recorded."""
@@ -80,6 +87,9 @@ class Pump:
         self._slow = slow
         self._audit = audit
         self._texts = audit.texts if audit is not None else None
+        self._repairs = RepairWatch(on_repair)
+        self._unsent: Sequence[Command] = ()
+        self._spelled = ""
         self._asked_logprobs = bool(request.body.get("logprobs"))
         self._loop = asyncio.get_running_loop()
         self._started = self._heard = self._wrote = self._loop.time()
@@ -160,31 +170,77 @@ class Pump:
     # --- reading
 
     async def _read(self) -> None:
-        """Read to the end; the last commands are kept in `_last`, to be carried out once upstream has been let go."""
-        async with self._backend.stream(self._request) as model:
-            self._model = model
-            self.summary.backend = model.backend
-            self.summary.dropped = model.dropped
+        """Read to the end, in as many requests as repairs ask for; the last commands are kept in `_last`, to be carried
+        out once upstream has been let go."""
+        request, resume = self._request, None
+        while True:
+            try:
+                await self._read_request(request, resume)
+            except UpstreamError as error:
+                if resume is None and not self._unsent:
+                    raise
+                if not self._unsent and not self._last:  # the continued request is refused
+                    self.summary.error = error.code
+                    self._last = await self._handle((UpstreamFailed(error.code, error.message),))
+            resume = asked(self._unsent)
+            if resume is None:
+                return
+            commands, self._unsent = self._unsent, ()
+            await self._write(commands)
+            request = continued(self._request, resume, self.summary.backend)
+            self._speaking = False
             self._heard = self._loop.time()
-            await self._sink.begin(model.backend, model.allowed)
+
+    async def _read_request(self, request: ModelRequest, resume: Resume | None) -> None:
+        """Read one request to its end, or until the engine wants no more of it."""
+        async with self._backend.stream(request) as model:
+            await self._accepted(model)
+            if resume is not None:
+                commands = await self._take((UpstreamResumed(resume.choice),))
+                if self._stops(commands):
+                    return
+                await self._write(commands)
             last: Event = UpstreamEnded()
             try:
                 async for events in model.events:
                     commands = await self._handle(events)
-                    if self._guard.ended:
-                        self._last = commands
+                    if self._stops(commands):
                         return
                     if commands:
                         await self._write(commands)
             except UpstreamError as error:
                 last = UpstreamFailed(error.code, error.message)
+                self.summary.error = error.code
             self._last = await self._handle((last,))
+
+    async def _accepted(self, model: ModelStream) -> None:
+        """Upstream answers. To the client an answer that is continued is one: it keeps its spelling and its counts."""
+        before, self._model = self._model, model
+        if before is not None:
+            self._spelled = self._spelled or before.reasoning_field
+            model.dropped.update(before.dropped)
+        self.summary.backend = model.backend
+        self.summary.dropped = model.dropped
+        self._heard = self._loop.time()
+        await self._sink.begin(model.backend, model.allowed)
+
+    def _stops(self, commands: Sequence[Command]) -> bool:
+        """Is no more of this request wanted? Then `commands` wait until upstream has been let go."""
+        if self._guard.ended:
+            self._last = commands
+            return True
+        resume = asked(commands)
+        if resume is None:
+            return False
+        self._unsent = commands
+        self._repairs.begin(resume, self._loop.time())
+        return True
 
     async def _last_word(self, event: Event) -> Sequence[Command]:
         """What is left to say where reading was broken off by `event`: nothing else if the answer had ended before."""
         if not self._last:
-            self._last = await self._recorded(self._guard.receive(event))
-            self._note(self._last)
+            self._last = [*self._unsent, *await self._recorded(self._guard.receive(event))]
+            self._note(self._last[len(self._unsent) :])
         return self._last
 
     async def _handle(self, events: Sequence[Event]) -> list[Command]:
@@ -199,6 +255,12 @@ class Pump:
         self._note(commands)
         self._waiting.look(self._guard, self._heard)
         self._metrics.event_handled(perf_counter() - began)
+        return commands
+
+    async def _take(self, events: Sequence[Event]) -> list[Command]:
+        """What the engine orders on events that are not the model's."""
+        commands = await self._recorded(await self._receive(events))
+        self._note(commands)
         return commands
 
     async def _recorded(self, commands: list[Command]) -> list[Command]:
@@ -227,7 +289,12 @@ class Pump:
         receive = self._guard.receive
         if len(events) == 1:
             return receive(events[0])
-        return [command for event in events for command in receive(event)]
+        commands: list[Command] = []
+        for event in events:
+            commands += receive(event)
+            if asked(commands):
+                break  # what is left was said by an upstream that is let go
+        return commands
 
     # --- writing
 
@@ -235,7 +302,7 @@ class Pump:
         if not commands:
             return
         self._writing = self._loop.time()
-        await self._sink.carry_out(commands, self._model.reasoning_field if self._model else "")
+        await self._sink.carry_out(commands, self._spelled or (self._model.reasoning_field if self._model else ""))
         self._writing = None
         self._heard = self._wrote = self._loop.time()
 
@@ -259,7 +326,9 @@ class Pump:
 
     def _note(self, commands: Sequence[Command]) -> None:
         """Count what is about to happen."""
-        self.summary.note(commands, self._loop.time() - self._started, self._guard, self._metrics)
+        now = self._loop.time()
+        self.summary.note(commands, now - self._started, self._guard, self._metrics)
+        self._repairs.look(commands, now)
 
     # --- clocks
 

@@ -113,6 +113,7 @@ class Generate:
             model=request.model,
             authorization=http.headers.get("authorization") if gateway.pass_through else None,
             request_id=identity.stream_id,
+            decoding=gateway.decoding(),
         )
         audit = gateway.record(identity, self._route, request.model)
         pump = Pump(
@@ -125,6 +126,7 @@ class Generate:
             max_tokens=request.max_tokens,
             slow=slow,
             audit=audit,
+            on_repair=gateway.metrics.repair_done,
         )
         summary = pump.summary
         gateway.opened(pump)
