@@ -10,13 +10,14 @@ Leaving the block, for whatever reason, cancels upstream.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from guard.contract import Channel
 from guard.events import Event
+from guard.policy.schema import Script as Script
 from guard.wire.errors import UpstreamError as UpstreamError
 
 
@@ -53,35 +54,6 @@ class Continuation:
     """Fields of the request that change: `temperature`, `top_p`, ..."""
     max_tokens: int | None = None
     """Longest continuation, in tokens."""
-
-
-Script = Literal[
-    "Arabic",
-    "Armenian",
-    "Bengali",
-    "Cyrillic",
-    "Devanagari",
-    "Ethiopic",
-    "Georgian",
-    "Greek",
-    "Gujarati",
-    "Gurmukhi",
-    "Han",
-    "Hangul",
-    "Hebrew",
-    "Kana",
-    "Kannada",
-    "Khmer",
-    "Lao",
-    "Latin",
-    "Malayalam",
-    "Myanmar",
-    "Sinhala",
-    "Tamil",
-    "Telugu",
-    "Thai",
-]
-"""Writing systems by their Unicode names; `Kana` is Hiragana and Katakana."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +119,9 @@ class ModelStream:
     """Fields of upstream's events that an operator lets through unreviewed, as they last came."""
     reasoning_field: str = ""
     """How upstream spells reasoning, once it has: `reasoning` or `reasoning_content`."""
+    end_thinking: Callable[[], Awaitable[bool]] | None = None
+    """Where upstream can be told to end the thinking of this very answer: call it, and if it says true, drop reasoning
+    that still comes and read on. It never raises `UpstreamError`."""
 
 
 class Backend(Protocol):

@@ -2,15 +2,16 @@
 
 Both look at token ids and say which tokens must not come next. Neither needs torch.
 
-    ScriptBan:     bytes of a cut-off character ──► [pending] ──► tokens whose text would be, or begin, a banned character
+    ScriptBan:     bytes of a cut-off character ──► [pending] ──► tokens that would be, or begin, a banned character
     CycleBreaker:  ids so far ──► for each period, how long it has held ──► the token that would go on with it
 """
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import re2
 
@@ -37,7 +38,7 @@ class ScriptBan:
 
     def __init__(self, tokens: Sequence[bytes | None], scripts: Collection[Script]) -> None:
         self._tokens = tokens
-        self._points = _code_points(scripts)
+        self._points = _code_points(frozenset(scripts))
         self._pending = b""
         self.always = frozenset(
             index for index, token in enumerate(tokens) if token is not None and self._is_banned(token)
@@ -109,10 +110,20 @@ class _Points(frozenset[int]):
     ordered: Sequence[int]
 
 
-def _code_points(scripts: Collection[Script]) -> _Points:
-    classes = "".join(_CLASSES.get(script, rf"\p{{{script}}}") for script in sorted(scripts))
+def written_in(text: str) -> frozenset[Script]:
+    """The scripts that `text` has letters of."""
+    return frozenset(script for script in get_args(Script) if re2.search(_class(script), text))
+
+
+def _class(script: Script) -> str:
+    return "[" + _CLASSES.get(script, rf"\p{{{script}}}") + "]"
+
+
+@functools.lru_cache(16)
+def _code_points(scripts: frozenset[Script]) -> _Points:
+    classes = "|".join(_class(script) for script in sorted(scripts))
     everything = "".join(chr(point) for point in range(MOST_CODE_POINTS) if not 0xD800 <= point < 0xE000)
-    points = _Points(ord(match.group()) for match in re2.finditer(f"[{classes}]", everything)) if classes else _Points()
+    points = _Points(ord(match.group()) for match in re2.finditer(classes, everything)) if classes else _Points()
     points.ordered = sorted(points)
     return points
 

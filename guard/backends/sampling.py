@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from guard.backends.base import ModelRequest, UpstreamError
@@ -35,6 +35,18 @@ class Sampling:
     max_tokens: int | None = None
     stop: Sequence[str] = ()
     choices: int = 1
+
+
+def continued(request: ModelRequest) -> ModelRequest:
+    """The request with the sampling of its continuation, if it has one: one choice, and what is left of its tokens."""
+    kept = request.continuation
+    if kept is None:
+        return request
+    body = {name: value for name, value in request.body.items() if name not in ("n", "max_completion_tokens")}
+    body.update(kept.sampling)
+    if kept.max_tokens is not None:
+        body["max_tokens"] = kept.max_tokens
+    return replace(request, body=body)
 
 
 class _Range(NamedTuple):
@@ -152,3 +164,10 @@ def read_prompt(body: Mapping[str, Any]) -> str:
     if not isinstance(prompt, str):
         raise refused("`prompt` must be one string (or a list that holds one) for the in-process model.")
     return prompt
+
+
+def asked(request: ModelRequest) -> str:
+    """All text of a request that has been read before."""
+    if request.route == "completions":
+        return read_prompt(request.body)
+    return "\n".join(message["content"] for message in read_messages(request.body))

@@ -2,6 +2,7 @@
 
 chat:         messages ──chat template, else ChatML──► text ──► ids
 completions:  prompt ────────────────────────────────► text ──► ids, with the tokenizer's own special tokens
+continued:    either text, then what is kept of the answer, as the model wrote it
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any, Final
 
 from jinja2 import TemplateError
 
-from guard.backends.base import ModelRequest
+from guard.backends.base import Continuation, ModelRequest
+from guard.backends.continuation import messages_of, prefix
 from guard.backends.sampling import Sampling, read_messages, read_prompt, refused
+from guard.contract import Channel
 from guard.wire.think import CLOSING_TAG, OPENING_TAG, ThinkStart
 
 CHATML: Final = (
@@ -65,17 +68,20 @@ class Tokenized:
     def prompt(self, request: ModelRequest, sampling: Sampling, start: ThinkStart, max_tokens: int) -> Prompt:
         """The request in tokens; `max_tokens` is for one that sets none.
 
-        A chat template that ends in `<think>` makes an `auto` start a `reasoning` one. Raises `UpstreamError` with
+        A chat template that ends in `<think>` makes an `auto` start a `reasoning` one; of a continued request the start
+        is where it goes on. Raises `UpstreamError` with
         status 400 if the prompt cannot be rendered or leaves no room for an answer.
         """
         if request.route == "completions":
             text, chat, start = read_prompt(request.body), False, ThinkStart.CONTENT
         else:
-            text, chat = self._render(request.body), True
+            text, chat = self._render(request), True
             if start is ThinkStart.AUTO and text.rstrip().endswith(OPENING_TAG):
                 start = ThinkStart.REASONING
             if self._encoder.chat_template is None:
                 sampling = replace(sampling, stop=(*sampling.stop, CHATML_END))
+        if request.continuation is not None:
+            text, start = go_on(text, request.continuation, start)
         with self._encoding:
             ids: list[int] = self._encoder(text, add_special_tokens=not chat)["input_ids"]
         room = self.context_length - len(ids)
@@ -88,7 +94,8 @@ class Tokenized:
             raise refused("The prompt is empty.")
         return Prompt(ids, replace(sampling, max_tokens=min(sampling.max_tokens or max_tokens, room)), start)
 
-    def _render(self, body: Mapping[str, Any]) -> str:
+    def _render(self, request: ModelRequest) -> str:
+        body = request.body if request.continuation is None else {**request.body, "messages": messages_of(request)}
         messages = read_messages(body)
         options = body.get("chat_template_kwargs")
         thinking = options.get("enable_thinking") if isinstance(options, Mapping) else None
@@ -104,3 +111,11 @@ class Tokenized:
         except TemplateError as error:
             raise refused(f"The model's chat template refuses these messages: {str(error)[:200]}") from error
         return text
+
+
+def go_on(prompt: str, kept: Continuation, start: ThinkStart) -> tuple[str, ThinkStart]:
+    """The rendered `prompt` with what is kept after it, and where the model then goes on. `start` is where its outputs
+    begin. Raises `UpstreamError` for text that would read as control tokens."""
+    opened = start is ThinkStart.REASONING or prompt.rstrip().endswith(OPENING_TAG)
+    text = prompt + prefix(kept, opened=opened, thinks=False)
+    return text, ThinkStart.REASONING if kept.channel is Channel.REASONING else ThinkStart.CONTENT

@@ -24,9 +24,12 @@ import torch
 import transformers
 
 from guard.backends.answer import Answer
-from guard.backends.base import Capabilities, ModelRequest, ModelStream, UpstreamError
+from guard.backends.base import Capabilities, ModelRequest, ModelStream, Script, UpstreamError
+from guard.backends.decoding import CycleBreaker, ScriptBan, vocabulary, written_in
+from guard.backends.kv_cache import Memory
+from guard.backends.logits import Banned, processors
 from guard.backends.outbox import Outbox
-from guard.backends.sampling import Sampling, read_sampling
+from guard.backends.sampling import asked, continued, read_sampling
 from guard.backends.tokenized import Prompt, Tokenized
 from guard.events import ChoiceOpened, Event, Usage, UsageReported
 from guard.wire.think import ThinkStart, start_state
@@ -41,8 +44,6 @@ DEFAULT_CONTEXT: Final = 4_096
 RECOMMENDED: Final = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 SMALL_MODEL: Final = 1_000_000_000
 """Parameters below which more than one CPU thread costs more than it brings on a small machine."""
-GREEDY_BELOW: Final = 1e-5
-"""Temperatures that would overflow; the most probable token is taken instead."""
 
 
 class TransformersBackend:
@@ -73,7 +74,7 @@ class TransformersBackend:
             model_name = source if isinstance(source, str) else source.name if isinstance(source, Path) else name
         self.name = name
         self.model_name = model_name
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(repairs=frozenset({"conclude", "resample"}))
         self._source = source
         self._limit = queue_limit + 1
         self._max_tokens = max_tokens
@@ -113,6 +114,7 @@ class TransformersBackend:
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStream]:
         """See `Backend.stream`. Raises `UpstreamError`: 400 for what the model cannot do, 429 if the queue is full,
         503 if it could not be loaded."""
+        request = continued(request)
         read_sampling(request, {})
         self._take_slot()
         generation: _Generation | None = None
@@ -123,7 +125,7 @@ class TransformersBackend:
             prompt = await asyncio.to_thread(
                 loaded.tokenized.prompt, request, sampling, self._think_start, self._max_tokens
             )
-            generation = _Generation(loaded, prompt, Outbox())
+            generation = _Generation(loaded, prompt, Outbox(), request)
             with self._lock:
                 if self._closed:
                     raise _shut_down()
@@ -234,6 +236,9 @@ class _Loaded:
         ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.model = model
+        self.memory = Memory(lambda: transformers.DynamicCache(config=model.config))
+        self._tokenizer = tokenizer
+        self._bans: dict[frozenset[Script], ScriptBan] = {}
         self.ends = frozenset(end for end in (*ends, tokenizer.eos_token_id) if end is not None)
         self.tokenized = Tokenized(tokenizer, context_length or positions or DEFAULT_CONTEXT)
         self.recommended = {name: value for name in RECOMMENDED if (value := getattr(own, name, None)) is not None}
@@ -244,15 +249,23 @@ class _Loaded:
             pad_token_id=next(iter(sorted(self.ends)), 0) if own.pad_token_id is None else own.pad_token_id,
         )
 
+    def ban(self, scripts: frozenset[Script]) -> ScriptBan:
+        """Worked out once for each set of scripts that a policy names."""
+        if scripts not in self._bans:
+            self._bans[scripts] = ScriptBan(vocabulary(self._tokenizer), scripts)
+        return self._bans[scripts].fresh()
+
 
 class _Generation:
     """One request in the model's thread: all its choices, one after the other."""
 
-    def __init__(self, loaded: _Loaded, prompt: Prompt, outbox: Outbox) -> None:
+    def __init__(self, loaded: _Loaded, prompt: Prompt, outbox: Outbox, request: ModelRequest) -> None:
         self._loaded = loaded
         self._prompt = prompt
         self._outbox = outbox
+        self._request = request
         self._generated = 0
+        self._cached = 0
         self.cancelled = False
 
     def cancel(self, error: UpstreamError | None = None) -> None:
@@ -263,7 +276,8 @@ class _Generation:
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         """Batches of events, each with the usage so far at its end."""
         async for batch in self._outbox.batches():
-            yield (*batch, UsageReported(Usage(len(self._prompt.ids), self._generated)))
+            usage = Usage(len(self._prompt.ids), self._generated, cached_tokens=self._cached or None)
+            yield (*batch, UsageReported(usage))
 
     def run(self) -> None:
         """Never raises: what goes wrong reaches the consumer as `UpstreamError`."""
@@ -288,10 +302,15 @@ class _Generation:
         )
         self._outbox.put(ChoiceOpened(choice))
         ids = torch.tensor([self._prompt.ids], device=model.device)
+        written = list(self._prompt.ids)
+        answer_id = self._request.request_id if self._request.continuation else ""
+        cache, self._cached = self._loaded.memory.recall(answer_id, written)
 
         def next_token(sequences: Any, _scores: Any, **_options: Any) -> Any:
             """The stopping criterion: called with everything so far after each new token."""
-            events = answer.token(int(sequences[0, -1]))
+            token = int(sequences[0, -1])
+            written.append(token)
+            events = answer.token(token)
             self._generated += 1
             self._outbox.put(*events)
             return torch.tensor([answer.over or self.cancelled], device=sequences.device)
@@ -302,58 +321,22 @@ class _Generation:
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=sampling.max_tokens,
                 do_sample=False,  # the last processor draws, with this request's own generator
-                logits_processor=_processors(sampling, choice, ids),
+                logits_processor=processors(sampling, choice, ids, self._bans()),
                 stopping_criteria=[next_token],
+                past_key_values=cache,
             )
         if not self.cancelled:
             self._outbox.put(*answer.finish())
+        elif sampling.choices == 1:
+            self._loaded.memory.keep(self._request.request_id, written, cache)
 
-
-class _Penalties:
-    """Presence and frequency penalties over what has been generated, as the OpenAI API defines them."""
-
-    def __init__(self, prompt_tokens: int, presence: float, frequency: float) -> None:
-        self._prompt_tokens = prompt_tokens
-        self._presence = presence
-        self._frequency = frequency
-
-    def __call__(self, sequences: Any, scores: Any) -> Any:
-        written = sequences[:, self._prompt_tokens :]
-        counts = torch.zeros_like(scores).scatter_add_(1, written, torch.ones_like(written, dtype=scores.dtype))
-        return scores - self._frequency * counts - self._presence * (counts > 0)
-
-
-class _Draw:
-    """Draws the token here, and leaves only that one possible: `generate` itself knows no generator per request."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self._generator = generator
-
-    def __call__(self, _sequences: Any, scores: Any) -> Any:
-        drawn = torch.multinomial(scores.softmax(dim=-1), 1, generator=self._generator)
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
-
-
-def _processors(sampling: Sampling, choice: int, prompt: torch.Tensor) -> transformers.LogitsProcessorList:
-    """What happens to the scores, in the order vLLM and llama.cpp have: penalties, temperature, truncation, draw."""
-    steps: list[Any] = []
-    if sampling.repetition_penalty != 1.0:
-        steps.append(transformers.RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
-    if sampling.presence_penalty or sampling.frequency_penalty:
-        steps.append(_Penalties(prompt.shape[1], sampling.presence_penalty, sampling.frequency_penalty))
-    if sampling.temperature < GREEDY_BELOW:
-        return transformers.LogitsProcessorList(steps)
-    if sampling.temperature != 1.0:
-        steps.append(transformers.TemperatureLogitsWarper(float(sampling.temperature)))
-    if sampling.top_k > 0:
-        steps.append(transformers.TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1.0:
-        steps.append(transformers.TopPLogitsWarper(float(sampling.top_p)))
-    if sampling.min_p > 0.0:
-        steps.append(transformers.MinPLogitsWarper(float(sampling.min_p)))
-    generator = torch.Generator(device=prompt.device)
-    if sampling.seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed((sampling.seed + choice) % 2**63)
-    return transformers.LogitsProcessorList([*steps, _Draw(generator)])
+    def _bans(self) -> list[Banned]:
+        decoding, size = self._request.decoding, len(self._prompt.ids)
+        bans: list[Banned] = []
+        scripts = decoding.ban_scripts - written_in(asked(self._request)) if decoding else None
+        if scripts:
+            ban = self._loaded.ban(scripts)
+            bans.append(Banned(size, ban, ban.always))
+        if decoding is not None and decoding.break_cycles:
+            bans.append(Banned(size, CycleBreaker()))
+        return bans

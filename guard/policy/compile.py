@@ -23,7 +23,7 @@ from guard.engine.plan import Hold, Plan
 from guard.events import Action, Cut, Decision, Flag, Mask, Repair
 from guard.policy.checks import check
 from guard.policy.problems import PolicyError, Problem, Severity, in_order
-from guard.policy.schema import SEVERITY, Policy, PromptSettings, Rule
+from guard.policy.schema import SEVERITY, InProcessSettings, Policy, PromptSettings, Rule
 from guard.policy.source import PolicySource, read_policy
 
 ACTION_NAMES: Final[Mapping[type[Action], str]] = {Flag: "flag", Mask: "mask", Repair: "repair", Cut: "cut"}
@@ -76,12 +76,14 @@ class CompiledPolicy:
     """A policy in force. Immutable but for `load`; safe to use from several threads."""
 
     prompt = PromptSettings()
+    in_process = InProcessSettings()
 
     def __init__(self, policy: Policy, detectors: Sequence[Detector], warnings: Sequence[Problem] = ()) -> None:
         self.policy = policy
         self.name = policy.name
         self.description = policy.description
         self.prompt = policy.prompt
+        self.in_process = policy.in_process
         self.version = content_hash(policy)
         self.detectors = tuple(detectors)
         self.warnings = tuple(warnings)

@@ -2,8 +2,8 @@
 
 What is laid over may add detectors, settings and rules. It replaces a rule of the same id, or settings of a detector
 that are given below, only where it says `override: true`; so nobody weakens a policy by accident. `name`,
-`description`, `hold` and `prompt.block` are those of the file on top. `on_error` and what `prompt` refuses may become
-stricter, not laxer.
+`description`, `hold`, `in_process` and `prompt.block` are those of the file on top. `on_error` and what `prompt` refuses
+may become stricter, not laxer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def lay_over(base: Tree, top: Tree) -> tuple[Tree, list[Problem]]:
     merges = (
         ("detectors", _detectors),
         ("rules", _rules),
-        ("hold", _hold),
+        ("hold", _top),
+        ("in_process", _top),
         ("prompt", _prompt),
         ("on_error", _on_error),
     )
@@ -84,8 +85,9 @@ def _settings(base: Tree, top: Tree, override: bool, path: str, problems: list[P
     return Tree(top.place, merged, keys)
 
 
-def _hold(base: Tree, top: Tree, problems: list[Problem]) -> Tree:
-    return _settings(base, top, True, "hold", problems)
+def _top(base: Tree, top: Tree, problems: list[Problem]) -> Tree:
+    """What the file on top gives replaces what it extends."""
+    return _settings(base, top, True, "", problems)
 
 
 def _prompt(base: Tree, top: Tree, problems: list[Problem]) -> Tree:

@@ -234,6 +234,45 @@ class PromptSettings(_Strict):
     """Prompts given as numbers, on /v1/completions; and on /v1/embeddings, where the prompt is watched."""
 
 
+Script = Literal[
+    "Arabic",
+    "Armenian",
+    "Bengali",
+    "Cyrillic",
+    "Devanagari",
+    "Ethiopic",
+    "Georgian",
+    "Greek",
+    "Gujarati",
+    "Gurmukhi",
+    "Han",
+    "Hangul",
+    "Hebrew",
+    "Kana",
+    "Kannada",
+    "Khmer",
+    "Lao",
+    "Latin",
+    "Malayalam",
+    "Myanmar",
+    "Sinhala",
+    "Tamil",
+    "Telugu",
+    "Thai",
+]
+"""Writing systems by their Unicode names; `Kana` is Hiragana and Katakana."""
+Scripts = Annotated[list[Script], BeforeValidator(_as_list, json_schema_input_type=Script | list[Script])]
+
+
+class InProcessSettings(_Strict):
+    """What a model in the guard's own process is kept from writing. An upstream's decoding cannot be reached."""
+
+    ban_scripts: Scripts = []
+    """Scripts that it cannot write a character of, unless the request has some of it."""
+    break_cycles: bool = False
+    """Three copies in a row of up to 256 tokens, 32 tokens or more together, are not followed by a fourth."""
+
+
 class Policy(_Strict):
     """A policy of QwQ Guard: which detectors watch a model's text, and what is done about what they find."""
 
@@ -254,6 +293,8 @@ class Policy(_Strict):
     """Per channel; seldom needed."""
     prompt: PromptSettings = PromptSettings()
     """How prompts are treated that are blocked, or hold what cannot be reviewed."""
+    in_process: InProcessSettings = InProcessSettings()
+    """For a model in the guard's own process only."""
     on_error: Literal["cut", "flag"] = "cut"
     """What is done when a detector fails."""
     rules: list[Rule] = []

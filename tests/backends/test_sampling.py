@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from guard.backends.base import ModelRequest, UpstreamError
-from guard.backends.sampling import Sampling, read_messages, read_prompt, read_sampling
+from guard.backends.base import Continuation, ModelRequest, UpstreamError
+from guard.backends.sampling import Sampling, asked, continued, read_messages, read_prompt, read_sampling
+from guard.contract import Channel
 
 
 def read(defaults: dict[str, Any] | None = None, **body: Any) -> Sampling:
@@ -96,3 +97,18 @@ def test_a_prompt_is_one_string() -> None:
 def test_other_prompts_are_refused(prompt: Any) -> None:
     with pytest.raises(UpstreamError, match="`prompt` must be one string"):
         read_prompt({"prompt": prompt})
+
+
+def test_a_continuation_changes_the_sampling_and_leaves_what_is_left() -> None:
+    body = {"prompt": "Hi", "n": 2, "max_completion_tokens": 90, "temperature": 0, "top_k": 5}
+    kept = Continuation("resample", Channel.CONTENT, sampling={"temperature": 0.9}, max_tokens=40)
+    changed = continued(ModelRequest("completions", body, continuation=kept))
+    assert changed.body == {"prompt": "Hi", "max_tokens": 40, "temperature": 0.9, "top_k": 5}
+    assert continued(ModelRequest("completions", body)).body is body
+
+
+def test_what_was_asked_is_all_the_text_of_a_request() -> None:
+    parts = [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": parts}]
+    assert asked(ModelRequest("chat", {"messages": messages})) == "a\nbc"
+    assert asked(ModelRequest("completions", {"prompt": ["d"]})) == "d"

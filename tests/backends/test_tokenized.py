@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from guard.backends.base import ModelRequest, UpstreamError
+from guard.backends.base import Continuation, ModelRequest, UpstreamError
 from guard.backends.sampling import Sampling
+from guard.contract import Channel
 from guard.wire.think import ThinkStart
 from tests.support.tiny_model import TURN_END
 from tests.support.tokenizers import byte_level
@@ -95,3 +96,56 @@ def test_special_tokens_are_left_out_but_not_the_tags_of_the_thinking() -> None:
     tokenizer = make(added=("<think>", "</think>", "<|other|>"))
     ids = tokenizer("<think>hm</think>so<|other|> on<|im_end|>")["input_ids"]
     assert decoder(tokenizer)(ids) == "<think>hm</think>so on"
+
+
+PLAIN = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}:"
+IN_THOUGHT = Continuation("resample", Channel.REASONING, reasoning="Two and two ")
+IN_ANSWER = Continuation("resample", Channel.CONTENT, reasoning="It is 4.\n", content="The answer ")
+CONCLUDED = Continuation("conclude", Channel.CONTENT, reasoning="It is 4.", phrase="Enough.")
+
+
+@pytest.mark.parametrize(
+    ("template", "start", "kept", "text", "then"),
+    [
+        (THINKING, ThinkStart.AUTO, IN_THOUGHT, "Hello<think>\nTwo and two ", ThinkStart.REASONING),
+        (THINKING, ThinkStart.AUTO, CONCLUDED, "Hello<think>\nIt is 4.\n\nEnough.\n</think>\n\n", ThinkStart.CONTENT),
+        (
+            THINKING,
+            ThinkStart.AUTO,
+            IN_ANSWER,
+            "Hello<think>\nIt is 4.\n</think>\n\nThe answer ",
+            ThinkStart.CONTENT,
+        ),
+        (PLAIN, ThinkStart.AUTO, IN_THOUGHT, "[user]Hello:<think>\nTwo and two ", ThinkStart.REASONING),
+        (PLAIN, ThinkStart.REASONING, IN_THOUGHT, "[user]Hello:Two and two ", ThinkStart.REASONING),
+        (
+            PLAIN,
+            ThinkStart.CONTENT,
+            Continuation("resample", Channel.CONTENT, content="The answer "),
+            "[user]Hello:The answer ",
+            ThinkStart.CONTENT,
+        ),
+        (
+            PLAIN,
+            ThinkStart.CONTENT,
+            Continuation("resample", Channel.CONTENT, content="Yes", instruction="In English."),
+            "[system]In English.[user]Hello:Yes",
+            ThinkStart.CONTENT,
+        ),
+    ],
+)
+def test_a_continued_request_ends_with_what_is_kept(
+    template: str, start: ThinkStart, kept: Continuation, text: str, then: ThinkStart
+) -> None:
+    tokenizer = make(template)
+    request = ModelRequest("chat", {"messages": HELLO}, continuation=kept)
+    made = Tokenized(tokenizer, 200).prompt(request, Sampling(), start, 50)
+    assert (tokenizer.decode(made.ids), made.start) == (text, then)
+
+
+def test_a_continued_completion_goes_on_after_its_prompt() -> None:
+    tokenizer = make()
+    kept = Continuation("resample", Channel.CONTENT, content=" upon")
+    request = ModelRequest("completions", {"prompt": "Once"}, continuation=kept)
+    made = Tokenized(tokenizer, 100).prompt(request, Sampling(), ThinkStart.AUTO, 50)
+    assert (tokenizer.decode(made.ids), made.start) == ("Once upon", ThinkStart.CONTENT)

@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from guard.backends.base import Backend, ModelRequest, UpstreamError
+from guard.backends.base import Backend, Continuation, Decoding, ModelRequest, UpstreamError
 from guard.contract import Channel
 from guard.events import ChoiceFinished, ChoiceOpened, Event, TextReceived, Usage, UsageReported
 from guard.wire.think import ThinkStart
@@ -275,6 +276,83 @@ async def test_a_failure_in_the_model_is_one_sentence_and_the_thread_lives_on(ti
     assert (await play(tiny, chat())).finishes
 
 
+# --- continued requests
+
+
+async def broken_off(backend: TransformersBackend, request: ModelRequest, tokens: int) -> None:
+    """Leave an answer after so many tokens, as a repair does."""
+    async with backend.stream(request) as model:
+        async for batch in model.events:
+            for event in batch:
+                if isinstance(event, UsageReported) and event.usage.completion_tokens >= tokens:
+                    return
+
+
+def as_continued(request: ModelRequest, kept: str, tokens: int) -> ModelRequest:
+    continuation = Continuation("resample", Channel.CONTENT, content=kept, max_tokens=tokens)
+    return replace(request, continuation=continuation)
+
+
+async def test_what_has_been_read_is_not_read_again_by_the_continued_answer(tiny: TransformersBackend) -> None:
+    body = {"prompt": "Hello fox " * 8, "max_tokens": 60, "temperature": 0}
+    request = ModelRequest("completions", body, request_id="r")
+    whole = (await play(tiny, request)).texts[0]
+    kept = whole[: len(whole) // 2]
+    fresh = await play(tiny, as_continued(request, kept, 60))
+    assert fresh.usage.cached_tokens is None
+    await broken_off(tiny, request, 50)
+    reused = await play(tiny, as_continued(request, kept, 60))
+    assert reused.texts == fresh.texts
+    assert reused.usage.cached_tokens is not None
+    assert reused.usage.prompt_tokens > reused.usage.cached_tokens > len(kept) // 2
+
+
+async def test_only_a_repair_finds_what_has_been_read(tiny: TransformersBackend) -> None:
+    request = ModelRequest("completions", {"prompt": "Hello fox " * 4, "max_tokens": 60}, request_id="r")
+    await broken_off(tiny, request, 10)
+    assert (await play(tiny, request)).usage.cached_tokens is None
+    await broken_off(tiny, request, 10)
+    stranger = replace(as_continued(request, "Hello fox", 5), request_id="other")
+    assert (await play(tiny, stranger)).usage.cached_tokens is None
+
+
+async def test_a_continuation_changes_the_sampling_and_ends_with_its_own_limit(tiny: TransformersBackend) -> None:
+    request = chat(max_tokens=60)
+    continuation = Continuation("resample", Channel.CONTENT, content="x", sampling={"temperature": 2}, max_tokens=7)
+    greedy = await play(tiny, replace(request, continuation=replace(continuation, sampling={})))
+    drawn = await play(tiny, replace(request, continuation=continuation))
+    assert drawn.texts != greedy.texts
+    assert greedy.usage.completion_tokens == 7
+
+
+async def test_a_conclusion_goes_on_in_the_answer(tiny_folder: Path) -> None:
+    backend = TransformersBackend(tiny_folder, think_start=ThinkStart.REASONING)
+    kept = Continuation("conclude", Channel.CONTENT, reasoning="It is 4.", phrase="Enough.", max_tokens=8)
+    try:
+        assert backend.capabilities.repairs == {"conclude", "resample"}
+        played = await play(backend, replace(chat(), continuation=kept))
+    finally:
+        await backend.aclose()
+    assert played.texts[0]
+    assert not played.reasoning
+
+
+# --- what a policy keeps it from writing
+
+
+async def test_a_banned_script_is_not_written_unless_it_was_asked_in(tiny: TransformersBackend) -> None:
+    latin = Decoding(ban_scripts=frozenset({"Latin"}))
+    request = ModelRequest("completions", {"prompt": "1 2 3", "max_tokens": 60, "temperature": 1, "seed": 3})
+    free = (await play(tiny, request)).texts[0]
+    assert any(letter.isascii() and letter.isalpha() for letter in free)
+    banned = (await play(tiny, replace(request, decoding=latin))).texts[0]
+    assert len(banned) > 20
+    assert not any(letter.isascii() and letter.isalpha() for letter in banned)
+    asked_in = replace(request, body={**request.body, "prompt": "one 2 3"})
+    allowed = (await play(tiny, replace(asked_in, decoding=latin))).texts[0]
+    assert allowed == (await play(tiny, asked_in)).texts[0]
+
+
 # --- what a request asks for
 
 
@@ -393,3 +471,28 @@ async def test_the_embedded_model_answers_and_stops(smollm2: TransformersBackend
 async def test_the_embedded_model_follows_a_seed(smollm2: TransformersBackend) -> None:
     one, same, other = [(await play(smollm2, chat(temperature=1.5, seed=seed))).texts for seed in (1, 1, 2)]
     assert one == same != other
+
+
+@pytest.mark.real
+async def test_a_continued_answer_is_the_one_that_was_never_interrupted(smollm2: TransformersBackend) -> None:
+    messages = [{"role": "user", "content": "Name the planets of the solar system, in order."}]
+    request = ModelRequest("chat", {"messages": messages, "max_tokens": 40, "temperature": 0}, request_id="r")
+    whole = (await play(smollm2, request)).texts[0]
+    kept = whole[: whole.index(" ", len(whole) // 2)]
+    await broken_off(smollm2, request, 25)
+    continued = await play(smollm2, as_continued(request, kept, 30))
+    assert (kept + continued.texts[0]).startswith(whole)
+    assert continued.usage.cached_tokens
+
+
+@pytest.mark.real
+async def test_a_cycle_is_broken(smollm2: TransformersBackend) -> None:
+    messages = [{"role": "user", "content": "Write a poem that has no end."}]
+    request = chat(messages=messages, max_tokens=110)
+    cycle = (await play(smollm2, request)).texts[0]
+    line = cycle.splitlines(keepends=True)[-2]
+    assert line * 5 in cycle
+    broken = (await play(smollm2, replace(request, decoding=Decoding(break_cycles=True)))).texts[0]
+    assert line * 3 in broken
+    assert line * 5 not in broken
+    assert len(broken) > len(cycle) // 2

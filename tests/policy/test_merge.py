@@ -50,6 +50,11 @@ ALLOWED = [
     ),
     ("on_error: flag", "on_error: cut", {"on_error": "cut"}),
     ("prompt: {block: error}", "prompt: {block: answer}", {"prompt": {"block": "answer"}}),
+    (
+        "in_process: {ban_scripts: [Han], break_cycles: true}",
+        "in_process: {ban_scripts: [Thai]}",
+        {"in_process": {"ban_scripts": ["Thai"], "break_cycles": True}},
+    ),
     ("prompt: {image: allow}", "prompt: {image: refuse}", {"prompt": {"image": "refuse"}}),
     ("prompt: {image: refuse}", "prompt: {audio: refuse}", {"prompt": {"image": "refuse", "audio": "refuse"}}),
     ("{}", "prompt: {token_ids: allow}", {"prompt": {"token_ids": "allow"}}),

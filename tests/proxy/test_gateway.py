@@ -8,7 +8,9 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
+from guard.backends.base import Decoding
 from guard.events import ChoiceOpened
+from guard.policy.schema import InProcessSettings
 from guard.proxy.app import create_app
 from guard.proxy.gateway import Gateway
 from guard.wire.errors import RequestError
@@ -179,3 +181,10 @@ async def test_what_every_answer_carries() -> None:
     gateway.accept_request_ids = False
     identity = gateway.identify(Headers({"x-request-id": "r1"}))
     assert identity.request_id == identity.stream_id != "r1"
+
+
+def test_what_a_policy_forbids_an_in_process_model_to_write() -> None:
+    gateway = gateway_of()
+    assert gateway.decoding() is None
+    gateway.policy.in_process = InProcessSettings(ban_scripts=["Han"], break_cycles=True)
+    assert gateway.decoding() == Decoding(frozenset({"Han"}), break_cycles=True)
