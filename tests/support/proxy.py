@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -53,6 +53,10 @@ class FixedPolicy(CompiledPolicy):
     @property
     def rule_ids(self) -> tuple[str, ...]:
         return self._rules
+
+    @property
+    def mode(self) -> Literal["enforce", "observe"]:
+        return "enforce"
 
     def named(self, use: str) -> frozenset[str]:
         return frozenset({use})
