@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,6 +83,7 @@ def _run_alone(settings: Settings) -> None:
     import uvloop
 
     from guard.contract import DetectorError
+    from guard.observe.audit_file import AuditError
     from guard.proxy.app import create_gateway
     from guard.proxy.reload import Reloader, read_candidate
     from guard.proxy.server import PortError, listen
@@ -114,7 +113,7 @@ def _run_alone(settings: Settings) -> None:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
-    except (PortError, DetectorError, UpstreamError) as error:
+    except (PortError, DetectorError, UpstreamError, AuditError) as error:
         typer.echo(f"guard: {error}", err=True)
         raise typer.Exit(1) from None
 
@@ -231,18 +230,6 @@ def _url(address: Any) -> str:
 
 def configure_log(settings: Settings) -> None:
     """Logs go to standard error, one line each, JSON unless a person reads them."""
-    import structlog
+    from guard.observe import logs
 
-    as_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
-    level = logging.getLevelNamesMapping()[settings.log.level.upper()]
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    logs.configure_log(settings.log.level, settings.log.format)
