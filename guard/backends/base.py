@@ -128,7 +128,11 @@ class Backend(Protocol):
     """A source of events. Safe for any number of streams at a time."""
 
     name: str
-    capabilities: Capabilities
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """May grow while the backend learns what its upstream can do."""
+        ...
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[ModelStream]:
         """Open `request`. Entering raises `UpstreamError` if it is refused or cannot be delivered."""

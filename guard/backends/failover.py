@@ -7,6 +7,8 @@
 
 Once the first has said something (text, a tool call, a finish) nothing is switched: the client has been told who
 answers. A refused request (4xx) is the client's to mend, and shows that the first is alive.
+
+A repair goes on where the answer came from, and nowhere else; `hand_over` goes from the first to the second.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
-from guard.backends.base import Backend, Capabilities, ModelRequest, ModelStream, UpstreamError
+from guard.backends.base import Backend, Capabilities, Continuation, ModelRequest, ModelStream, UpstreamError
+from guard.backends.continuation import same_again
 from guard.events import ChoiceFinished, Event, TextReceived, ToolCallOpened, UpstreamFailed
 
 _AT_FAULT: Final[Mapping[str, int]] = {
@@ -27,6 +31,7 @@ _AT_FAULT: Final[Mapping[str, int]] = {
     "model_not_found": 404,
 }
 """Codes with which a stream can begin that speak of the request, as a 4xx does, and the status for the client."""
+_CANNOT: Final = "repair_unsupported"
 
 
 class CircuitBreaker:
@@ -84,16 +89,23 @@ class FailoverBackend:
         self.name = first.name
         self.first = first
         self.second = second
-        self.capabilities = Capabilities(
-            repairs=first.capabilities.repairs & second.capabilities.repairs,
-            embeddings=first.capabilities.embeddings,
-        )
         self.patience = patience
         self.breaker = CircuitBreaker(threshold, cool_down, clock)
         self.on_failover = on_failover
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the first can do, and `hand_over`. What the second cannot do, where it answers, is refused then."""
+        able = self.first.capabilities
+        return Capabilities(able.repairs | {"hand_over"}, able.chat_repairs | {"hand_over"}, able.embeddings)
+
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStream]:
+        if request.continuation is not None:
+            backend, request = self._continues(request, request.continuation)
+            async with backend.stream(request) as model:
+                yield model
+            return
         reason: UpstreamError | None = None
         if self.breaker.allows():
             async with AsyncExitStack() as stack:
@@ -129,6 +141,27 @@ class FailoverBackend:
         finally:
             await self.second.aclose()
 
+    def _continues(self, request: ModelRequest, continuation: Continuation) -> tuple[Backend, ModelRequest]:
+        """Who goes on with an answer, and how. Raises `UpstreamError` if nobody can."""
+        second = request.answered_by == self.second.name
+        backend = self.second if second else self.first
+        if continuation.how != "hand_over":
+            if continuation.how in _repairs(backend, request):
+                return backend, request
+            raise UpstreamError(f"`{backend.name}` cannot {continuation.how} an answer.", code=_CANNOT, retry=False)
+        if second:
+            message = f"`{backend.name}` has the answer already; there is nobody to hand it over to."
+            raise UpstreamError(message, code=_CANNOT, retry=False)
+        self.on_failover(self.first.name, self.second.name, "hand_over")
+        if "resample" in _repairs(self.second, request):
+            return self.second, replace(request, continuation=replace(continuation, how="resample"))
+        if not continuation.content:
+            anew = same_again(request, continuation)
+            return self.second, replace(request, continuation=None, answered_by="", body=anew)
+        raise UpstreamError(
+            f"`{self.second.name}` cannot go on with an answer that was begun.", code=_CANNOT, retry=False
+        )
+
     async def _begin_in_time(self, stack: AsyncExitStack, request: ModelRequest) -> ModelStream:
         try:
             async with asyncio.timeout(self.patience):
@@ -151,6 +184,11 @@ class FailoverBackend:
                     status = _AT_FAULT.get(event.code)
                     raise UpstreamError(event.message, code=event.code, status=status or 502, retry=status is None)
         raise UpstreamError(f"`{self.first.name}` ended its stream without an answer.", code="upstream_empty")
+
+
+def _repairs(backend: Backend, request: ModelRequest) -> frozenset[str]:
+    able = backend.capabilities
+    return able.chat_repairs if request.chat_only else able.repairs
 
 
 async def _chain(begun: Sequence[Event], rest: AsyncIterator[Sequence[Event]]) -> AsyncIterator[Sequence[Event]]:

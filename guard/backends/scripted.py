@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from contextlib import aclosing, asynccontextmanager
 
 from guard.backends.base import Capabilities, ModelRequest, ModelStream, UpstreamError
-from guard.events import Event
+from guard.events import Event, UpstreamResumed
 from guard.wire.record import RecordedEvent
 
 Script = Callable[[ModelRequest], Iterable[RecordedEvent]]
@@ -21,9 +21,17 @@ class ScriptedBackend:
     for whatever reason, so that a test can see an upstream being let go.
     """
 
-    def __init__(self, script: Script, *, name: str = "scripted", models: Sequence[str] = ("scripted",)) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        name: str = "scripted",
+        models: Sequence[str] = ("scripted",),
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        """`capabilities` says which repairs `script` has a continuation for; by default none."""
         self.name = name
-        self.capabilities = Capabilities()
+        self.capabilities = capabilities or Capabilities()
         self.streams = 0
         self.closed = 0
         self.requests: list[ModelRequest] = []
@@ -52,6 +60,38 @@ class ScriptedBackend:
             if after:
                 await asyncio.sleep(after)
             yield (event,)
+
+
+def in_turn(*answers: Iterable[RecordedEvent] | UpstreamError) -> Script:
+    """A script that begins with the first of `answers` and goes on, for each continued request of the same answer,
+    with the next. An error refuses its request, as does the lack of an answer.
+
+    One answer at a time: it is a request without a continuation that begins anew.
+    """
+    at = 0
+
+    def script(request: ModelRequest) -> Iterable[RecordedEvent]:
+        nonlocal at
+        at = 0 if request.continuation is None else at + 1
+        if at >= len(answers):
+            raise UpstreamError("No continuation is recorded.", code="not_recorded", retry=False)
+        answer = answers[at]
+        if isinstance(answer, UpstreamError):
+            raise answer
+        return answer
+
+    return script
+
+
+def as_recorded(events: Iterable[RecordedEvent]) -> Script:
+    """A script that plays one recording: what follows each `UpstreamResumed` answers a continued request."""
+    answers: list[list[RecordedEvent]] = [[]]
+    for recorded in events:
+        if isinstance(recorded.event, UpstreamResumed):
+            answers.append([])
+        else:
+            answers[-1].append(recorded)
+    return in_turn(*answers)
 
 
 def refuse(error: UpstreamError) -> Script:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 
-from guard.backends.base import Backend, Capabilities, ModelRequest
+from guard.backends.base import Backend, Capabilities, Continuation, ModelRequest
 from guard.backends.failover import CircuitBreaker, FailoverBackend
 from guard.backends.http import HttpBackend
 from guard.backends.scripted import Script, ScriptedBackend, refuse
@@ -100,10 +102,10 @@ class Pair:
         return caught.value
 
 
-async def ask(backend: Backend) -> tuple[str, list[Event]]:
+async def ask(backend: Backend, request: ModelRequest = REQUEST) -> tuple[str, list[Event]]:
     """Who answered, and with what."""
     events: list[Event] = []
-    async with asyncio.timeout(PATIENCE), backend.stream(REQUEST) as model:
+    async with asyncio.timeout(PATIENCE), backend.stream(request) as model:
         async for batch in model.events:
             events += batch
     return model.backend, events
@@ -419,19 +421,104 @@ async def test_models_are_the_firsts_or_else_the_seconds() -> None:
         assert list(await backend.models()) == ["spare"]
 
 
+def test_it_repairs_what_the_first_can_and_hands_over() -> None:
+    first, second = ScriptedBackend(saying("x"), capabilities=Capabilities()), ScriptedBackend(saying("y"))
+    backend = FailoverBackend(first, second)
+    assert backend.capabilities == Capabilities(frozenset({"hand_over"}), frozenset({"hand_over"}))
+    first.capabilities = Capabilities(frozenset({"conclude"}), frozenset({"resample"}), embeddings=True)
+    assert backend.capabilities == Capabilities(
+        frozenset({"conclude", "hand_over"}), frozenset({"resample", "hand_over"}), embeddings=True
+    )
+
+
+# --- repairs
+
+ABLE = Capabilities(frozenset({"conclude", "resample"}), frozenset({"resample"}))
+PLAIN: Mapping[str, object] = {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0.6, "max_tokens": 9}
+TOOLS: Mapping[str, object] = {**PLAIN, "tools": [{"type": "function"}]}
+
+
+def continued(
+    how: Literal["conclude", "resample", "hand_over"],
+    answered_by: str,
+    body: Mapping[str, object] = PLAIN,
+    *,
+    content: str = "",
+) -> ModelRequest:
+    kept = Continuation(
+        how, Channel.REASONING, "So far.", content, instruction="Be brief.", sampling={"temperature": 1.0}, max_tokens=5
+    )
+    return ModelRequest("chat", body, continuation=kept, answered_by=answered_by)
+
+
+def pair(first: Capabilities, second: Capabilities) -> tuple[ScriptedBackend, ScriptedBackend, FailoverBackend]:
+    backends = (
+        ScriptedBackend(saying("one"), name="one", capabilities=first),
+        ScriptedBackend(saying("two"), name="two", capabilities=second),
+    )
+    return *backends, FailoverBackend(*backends)
+
+
+@pytest.mark.parametrize(("answered_by", "how"), [("one", "resample"), ("two", "conclude")])
+async def test_an_answer_goes_on_where_it_came_from(answered_by: str, how: Literal["conclude", "resample"]) -> None:
+    one, two, backend = pair(ABLE, ABLE)
+    request = continued(how, answered_by)
+    assert text((await ask(backend, request))[1]) == answered_by
+    assert (two if answered_by == "two" else one).requests == [request]
+
+
 @pytest.mark.parametrize(
-    ("first", "second", "both"),
+    ("answered_by", "how", "body", "able"),
     [
-        ({"conclude", "resample"}, {"conclude"}, {"conclude"}),
-        ({"conclude"}, set(), set()),
-        (set(), {"resample"}, set()),
+        ("one", "resample", PLAIN, (Capabilities(), ABLE)),
+        ("two", "conclude", PLAIN, (ABLE, Capabilities())),
+        ("one", "conclude", TOOLS, (ABLE, ABLE)),
+        ("two", "hand_over", PLAIN, (ABLE, ABLE)),
     ],
 )
-def test_it_repairs_what_both_can(first: set[str], second: set[str], both: set[str]) -> None:
-    backends = [ScriptedBackend(saying("x")) for _ in range(2)]
-    for backend, repairs in zip(backends, (first, second), strict=True):
-        backend.capabilities = Capabilities(repairs=frozenset(repairs))
-    assert FailoverBackend(*backends).capabilities.repairs == both
+async def test_what_nobody_can_go_on_with_is_refused(
+    answered_by: str,
+    how: Literal["conclude", "resample", "hand_over"],
+    body: Mapping[str, object],
+    able: tuple[Capabilities, Capabilities],
+) -> None:
+    one, two, backend = pair(*able)
+    with pytest.raises(UpstreamError) as caught:
+        await ask(backend, continued(how, answered_by, body))
+    assert caught.value.code == "repair_unsupported"
+    assert one.requests == two.requests == []
+
+
+async def test_an_answer_is_handed_over_with_what_is_clean_of_it() -> None:
+    switched: list[tuple[str, ...]] = []
+    one, two, backend = pair(Capabilities(), ABLE)
+    backend.on_failover = lambda *names: switched.append(names)
+    request = continued("hand_over", "one", TOOLS, content="It is ")
+    assert text((await ask(backend, request))[1]) == "two"
+    assert one.requests == []
+    (sent,) = two.requests
+    assert request.continuation is not None
+    assert sent == replace(request, continuation=replace(request.continuation, how="resample"))
+    assert switched == [("one", "two", "hand_over")]
+
+
+async def test_a_thought_is_handed_over_anew_where_the_second_cannot_go_on() -> None:
+    _, two, backend = pair(ABLE, Capabilities())
+    assert text((await ask(backend, continued("hand_over", "one")))[1]) == "two"
+    (sent,) = two.requests
+    assert sent.continuation is None
+    assert sent.body == {
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+        "temperature": 1.0,
+        "max_tokens": 5,
+    }
+
+
+async def test_an_answer_that_was_begun_is_not_begun_anew() -> None:
+    _, two, backend = pair(ABLE, Capabilities())
+    with pytest.raises(UpstreamError, match="cannot go on with an answer that was begun"):
+        await ask(backend, continued("hand_over", "one", content="It is "))
+    assert two.requests == []
 
 
 @pytest.mark.parametrize("broken", [True, False])

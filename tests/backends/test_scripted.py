@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from guard.backends.base import ModelRequest
-from guard.backends.scripted import ScriptedBackend, refuse
+from guard.backends.base import Capabilities, Continuation, ModelRequest
+from guard.backends.scripted import ScriptedBackend, as_recorded, in_turn, refuse
 from guard.contract import Channel, Lane
-from guard.events import ChoiceFinished, ChoiceOpened, Event, TextReceived, UpstreamEnded
+from guard.events import ChoiceFinished, ChoiceOpened, Event, TextReceived, UpstreamEnded, UpstreamResumed
 from guard.wire.errors import UpstreamError
 from guard.wire.record import RecordedEvent
 
@@ -111,3 +112,35 @@ async def test_streams_play_side_by_side() -> None:
     backend = ScriptedBackend(hello)
     assert await asyncio.gather(*(play(backend) for _ in range(20))) == [list(ANSWER)] * 20
     await backend.aclose()
+
+
+# --- continuations
+
+CONTINUED = replace(REQUEST, continuation=Continuation("resample", Channel.CONTENT, content="Hel"))
+
+
+def says(text: str) -> list[RecordedEvent]:
+    return [RecordedEvent(TextReceived(HELLO.lane, text))]
+
+
+async def test_continued_requests_are_answered_in_turn_until_there_is_nothing_left() -> None:
+    able = Capabilities(frozenset({"resample"}))
+    backend = ScriptedBackend(in_turn(says("a"), UpstreamError("No.", code="no"), says("c")), capabilities=able)
+    assert backend.capabilities is able
+    for _ in range(2):
+        assert await play(backend) == [TextReceived(HELLO.lane, "a")]
+        with pytest.raises(UpstreamError, match=r"No\."):
+            await play(backend, CONTINUED)
+        assert await play(backend, CONTINUED) == [TextReceived(HELLO.lane, "c")]
+        with pytest.raises(UpstreamError, match="No continuation is recorded"):
+            await play(backend, CONTINUED)
+
+
+async def test_a_recording_is_split_where_it_was_resumed() -> None:
+    recording = [*says("a"), RecordedEvent(UpstreamResumed(0)), *says("b"), *says("c")]
+    backend = ScriptedBackend(as_recorded(recording))
+    assert await play(backend) == [TextReceived(HELLO.lane, "a")]
+    assert await play(backend, CONTINUED) == [TextReceived(HELLO.lane, "b"), TextReceived(HELLO.lane, "c")]
+    with pytest.raises(UpstreamError):
+        await play(backend, CONTINUED)
+    assert ScriptedBackend(as_recorded([])).capabilities == Capabilities()
