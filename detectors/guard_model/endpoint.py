@@ -6,8 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from typing import Any, Final
-
-import httpx
+from urllib.parse import urlsplit
 
 from detectors.guard_model.adapter import Judge, Judgement, Level
 from detectors.guard_model.answers import Unreadable, read_answer
@@ -108,10 +107,11 @@ def read_moderation(answer: Any) -> Opinion:
 
 def _connect(where: str, url: str, api_key_env: str, limits: Limits) -> Server:
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise DetectorError(f"{where}: url: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
+        parts = urlsplit(url)
+        meant = parts.scheme in ("http", "https") and parts.hostname and not parts.username and parts.port != 0
+    except ValueError:
+        meant = False
+    if not meant:
         raise DetectorError(f"{where}: url: {url!r} must be like http://host:8001/v1, without a name or password")
     key = os.environ.get(api_key_env, "") if api_key_env else ""
     if api_key_env and not key:

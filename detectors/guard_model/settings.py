@@ -117,9 +117,9 @@ class GuardModelSettings:
     cascade: bool = True
     """The embedded classifier looks at everything, and the guard model judges only what it escalates. False shows the
     guard model everything."""
-    escalate: float = 0.3
+    escalate: float = 0.2
     """A window that the embedded classifier holds harmful with this probability goes to the guard model."""
-    prompt_escalate: float = 0.5
+    prompt_escalate: float = 0.3
     """As `escalate`, for the request."""
     report: float = WARN
     """The least risk of which there is a finding. Rules choose the score at which something is done."""

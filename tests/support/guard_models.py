@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,9 +60,18 @@ def guard_server(play: Play) -> Iterator[GuardServer]:
     over = threading.Event()
     lock = threading.Lock()
     open_now = 0
+    connections: set[socket.socket] = set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            connections.add(self.connection)
+
+        def finish(self) -> None:
+            connections.discard(self.connection)
+            super().finish()
 
         def do_POST(self) -> None:
             nonlocal open_now
@@ -111,6 +120,9 @@ def guard_server(play: Play) -> Iterator[GuardServer]:
     finally:
         over.set()
         server.shutdown()
+        for connection in tuple(connections):  # idle ones would be waited for
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         server.server_close()
         thread.join()
 
@@ -166,13 +178,6 @@ def by_word(word: str, *, after: float = 0.0) -> Play:
         return Reply(chat(text, ("\n\n", {"\n\n": 1.0}), (said, top)), after=after)
 
     return play
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def _top(top: Mapping[str, float]) -> Sequence[Mapping[str, Any]]:
