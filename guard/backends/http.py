@@ -1,33 +1,37 @@
-"""An OpenAI-compatible server over HTTP.
+"""An OpenAI-compatible server over HTTP, which may be asked to go on with an answer as its dialect allows.
 
-Upstream comes from configuration only. Redirects are not followed, and compressed answers are refused, because a few
-kilobytes can hide gigabytes.
+stream(request) ─► calls: what to send, how to read it ─► client ─► SSE or lines ─► decoder ─► batches of events
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Final, Literal
 
 import httpx
 import msgspec
 
 from guard.backends.base import Capabilities, ModelRequest, ModelStream, UpstreamError
-from guard.backends.transport import BROKEN, broken_off, not_answered, open_client
-from guard.events import Event, UpstreamEnded
+from guard.backends.calls import LINES, Call, continued_call, first_call
+from guard.backends.client import MAX_ERROR_BODY, UpstreamClient
+from guard.backends.dialects import OPENAI, Dialect
+from guard.backends.probe import Found, find_dialect
+from guard.backends.templates import ChatTemplate
+from guard.backends.transport import BROKEN, broken_off
+from guard.contract import Channel, Lane
+from guard.events import Event, TextReceived, UpstreamEnded
 from guard.wire.chat_decode import ChatDecoder
-from guard.wire.completions import CompletionsDecoder
 from guard.wire.failures import upstream_refusal
+from guard.wire.live_chat import LiveChatDecoder
+from guard.wire.raw_streams import LinesDecoder
 from guard.wire.sse import SseDecoder
 from guard.wire.think import ThinkStart, start_state
 
-MAX_ERROR_BODY = 64 * 1024
-MAX_JSON_BODY = 64 * 1024 * 1024
-_PATHS: Mapping[str, str] = {"chat": "/chat/completions", "completions": "/completions"}
+CONTROL_SECONDS: Final = 2.0
+"""For llama.cpp to take an order about a running answer."""
 
 
 class _Model(msgspec.Struct):
@@ -60,7 +64,8 @@ class _Embeddings(msgspec.Struct):
 
 class HttpBackend:
     """`url` is the API's base, with or without `/v1`. `auth` is `replace` (send `api_key`) or `pass_through` (send the
-    client's credentials).
+    client's credentials). `start` says where a model's output begins, if that is configured. `native` are fields to add
+    to every chat request, as far as the dialect has them. `template` is the operator's chat template.
 
     Of streams, only connecting has a timeout here; the others are the driver's. `answer_timeout` is for the calls that
     it does not drive. All are seconds.
@@ -73,7 +78,10 @@ class HttpBackend:
         name: str = "upstream",
         api_key: str | None = None,
         auth: Literal["replace", "pass_through"] = "replace",
-        start: Callable[[str], ThinkStart] = start_state,
+        dialect: Dialect = OPENAI,
+        start: Callable[[str], ThinkStart | None] = lambda _model: None,
+        template: ChatTemplate | None = None,
+        native: Mapping[str, Any] | None = None,
         allow: Set[str] = frozenset(),
         connect_timeout: float = 5.0,
         answer_timeout: float = 120.0,
@@ -83,42 +91,48 @@ class HttpBackend:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
-        self.capabilities = Capabilities(embeddings=True)
-        self._base = url.rstrip("/") if re.search(r"/v\d+/?$", url) else url.rstrip("/") + "/v1"
-        self._api_key = api_key
-        self._auth = auth
+        self.dialect = dialect
+        """How the upstream speaks; may be set anew once that is known, for the requests that follow."""
+        self._client = UpstreamClient(
+            url, name, api_key=api_key, auth=auth, connect_timeout=connect_timeout, transport=transport
+        )
         self._start = start
+        self._template = template
+        self._native = native or {}
         self._allow = allow
         self._caps = {"max_line": max_line, "max_event": max_event, "max_total": max_total}
         self._answer_timeout = answer_timeout
-        self._open: set[asyncio.Timeout] = set()
-        self._closed = False
-        self._client = open_client(connect_timeout, transport)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the dialect. A repair of an answer whose chat template nobody knows fails when it is opened."""
+        dialect = self.dialect
+        return Capabilities(dialect.repairs, dialect.chat_repairs, embeddings=True)
+
+    async def probe(self) -> Found:
+        """Ask the upstream what it is; see `guard.backends.probe`. Changes nothing."""
+        return await find_dialect(self._client)
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStream]:
-        body = {**request.body, "stream": True, "stream_options": {"include_usage": True}}
-        path, token, request_id = _PATHS[request.route], request.authorization, request.request_id
-        async with self._answer("POST", path, body, token, request_id) as response:
+        call = await self._call(request)
+        of_client: Mapping[str, Any] = {"authorization": request.authorization, "request_id": request.request_id}
+        async with self._client.answer("POST", call.url, call.body, **of_client) as response:
             kind = _media_type(response)
-            if kind not in ("text/event-stream", "application/json"):
-                raise upstream_refusal(200, await self._read(response, MAX_ERROR_BODY, strict=False), kind)
-            choices = int(request.body.get("n") or 1)
-            start = self._start(request.model)
-            decoder = (
-                ChatDecoder(start, choices, self._allow)
-                if request.route == "chat"
-                else CompletionsDecoder(choices=choices, allow=self._allow)
-            )
+            if kind not in (call.kind, "application/json"):
+                raise upstream_refusal(200, await self._client.read(response, MAX_ERROR_BODY, strict=False), kind)
+            decoder = call.decoder
             model = ModelStream(self.name, _nothing(), decoder.dropped, decoder.allowed)
+            if isinstance(decoder, LiveChatDecoder):
+                model.end_thinking = lambda: self._end_thinking(decoder.answer_id, request)
             read = self._whole if kind == "application/json" else self._events
-            async with contextlib.aclosing(read(response, decoder, model)) as events:
-                model.events = events
+            async with contextlib.aclosing(read(response, call, model)) as events:
+                model.events = _content_only(events) if call.content_only else events
                 yield model
 
     async def models(self) -> Sequence[str]:
-        async with self._answer("GET", "/models", None, None, "", self._answer_timeout) as response:
-            body = await self._read(response, MAX_JSON_BODY)
+        async with self._client.answer("GET", f"{self._client.base}/models", seconds=self._answer_timeout) as response:
+            body = await self._client.read(response)
         try:
             return [model.id for model in msgspec.json.decode(body, type=_Models).data]
         except msgspec.DecodeError as error:
@@ -126,136 +140,70 @@ class HttpBackend:
 
     async def embeddings(self, body: Mapping[str, Any], authorization: str | None, request_id: str) -> bytes:
         """The answer to an embeddings request, rebuilt from its numbers. Raises `UpstreamError`."""
-        limit = self._answer_timeout
-        async with self._answer("POST", "/embeddings", body, authorization, request_id, limit) as response:
-            answer = await self._read(response, MAX_JSON_BODY)
+        of_client: Mapping[str, Any] = {"authorization": authorization, "request_id": request_id}
+        url, limit = f"{self._client.base}/embeddings", self._answer_timeout
+        async with self._client.answer("POST", url, body, seconds=limit, **of_client) as response:
+            answer = await self._client.read(response)
         try:
             return msgspec.json.encode(msgspec.json.decode(answer, type=_Embeddings))
         except msgspec.DecodeError as error:
             raise UpstreamError(f"`{self.name}` answered with something that is no list of embeddings.") from error
 
     async def aclose(self) -> None:
-        self._closed = True
-        while self._open:
-            self._open.pop().reschedule(0.0)
         await self._client.aclose()
 
     # --- inside
 
-    @asynccontextmanager
-    async def _answer(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        authorization: str | None,
-        request_id: str,
-        seconds: float | None = None,
-    ) -> AsyncIterator[httpx.Response]:
-        """A readable response, closed with the block; the block ends after `seconds`, or when the backend is closed."""
-        if self._closed:
-            raise self._shut_down()
-        scope = asyncio.timeout(seconds)
+    async def _call(self, request: ModelRequest) -> Call:
+        dialect, client, allow = self.dialect, self._client, self._allow
+        start = self._start(request.model) or dialect.start or start_state(request.model)
+        continuation = request.continuation
+        if request.route == "chat":
+            native = {name: value for name, value in self._native.items() if name in dialect.native}
+            if continuation is not None and continuation.channel is not Channel.REASONING:
+                native.pop("thinking_token_budget", None)
+            if native:
+                request = replace(request, body={**request.body, **native})
+        if continuation is None:
+            return first_call(client, dialect, request, start, allow)
+        return await continued_call(client, dialect, request, continuation, start, allow, self._template)
+
+    async def _end_thinking(self, answer_id: str, request: ModelRequest) -> bool:
+        """See `ModelStream.end_thinking`. False if upstream does not know the order, or the answer has gone on."""
+        order = {"id": answer_id, "action": "reasoning_end"}
+        if "model" in request.body:
+            order["model"] = request.body["model"]
         try:
-            async with scope:
-                self._open.add(scope)
-                response = await self._send(method, path, body, authorization, request_id)
-                try:
-                    await self._check(response)
-                    yield response
-                finally:
-                    await response.aclose()
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
-            if self._closed:
-                raise self._shut_down() from error
-            message = f"`{self.name}` did not answer {path} in {seconds:g} seconds."
-            raise UpstreamError(message, code="upstream_timeout", status=504) from error
-        finally:
-            self._open.discard(scope)
-
-    def _shut_down(self) -> UpstreamError:
-        return UpstreamError(f"The connection to `{self.name}` has been shut down.", code="shut_down", status=503)
-
-    async def _send(
-        self, method: str, path: str, body: Mapping[str, Any] | None, authorization: str | None, request_id: str
-    ) -> httpx.Response:
-        headers = {"accept": "text/event-stream, application/json"}
-        if self._auth == "pass_through":
-            if authorization:
-                headers["authorization"] = authorization
-        elif self._api_key:
-            headers["authorization"] = f"Bearer {self._api_key}"
-        if request_id:
-            headers["x-request-id"] = request_id
-        content = None
-        if body is not None:
-            headers["content-type"] = "application/json"
-            content = msgspec.json.encode(body)
-        request = self._client.build_request(method, self._base + path, content=content, headers=headers)
-        try:
-            return await self._client.send(request, stream=True)
-        except BROKEN as error:
-            raise not_answered(error, self.name, self._base) from error
-
-    async def _check(self, response: httpx.Response) -> None:
-        """Raise `UpstreamError` unless this is an answer we can read."""
-        if response.status_code in range(300, 400):
-            raise UpstreamError(
-                f"`{self.name}` answered with a redirect, which is not followed. Configure the final URL.",
-                code="upstream_redirect",
+            answer = await self._client.json(
+                "POST",
+                f"{self._client.base}/chat/completions/control",
+                order,
+                seconds=CONTROL_SECONDS,
+                authorization=request.authorization,
             )
-        encoding = response.headers.get("content-encoding", "").strip().lower()
-        plain = encoding in ("", "identity")
-        if response.status_code != 200:
-            body = await self._read(response, MAX_ERROR_BODY, strict=False) if plain else b""
-            raise upstream_refusal(
-                response.status_code,
-                body,
-                response.headers.get("content-type", ""),
-                retry_after=response.headers.get("retry-after"),
-                pass_through=self._auth == "pass_through",
-            )
-        if not plain:
-            raise UpstreamError(
-                f"`{self.name}` compressed its answer ({encoding[:20]}) although it was asked not to.",
-                code="upstream_encoding",
-            )
+        except UpstreamError:
+            return False
+        return answer.get("success") is True
 
-    async def _read(self, response: httpx.Response, limit: int, *, strict: bool = True) -> bytes:
-        """The body, up to `limit` bytes; `strict` refuses a longer one."""
-        body = bytearray()
-        try:
-            async for data in response.aiter_raw():
-                body += data
-                if len(body) > limit:
-                    if strict:
-                        raise UpstreamError(f"`{self.name}` sent more than {limit} bytes.", code="upstream_too_large")
-                    break
-        except BROKEN as error:
-            if strict:
-                raise broken_off(self.name) from error
-        return bytes(body[:limit])
-
-    async def _whole(
-        self, response: httpx.Response, decoder: ChatDecoder, model: ModelStream
-    ) -> AsyncGenerator[Sequence[Event]]:
+    async def _whole(self, response: httpx.Response, call: Call, model: ModelStream) -> AsyncGenerator[Sequence[Event]]:
         """The events of an upstream that does not stream."""
-        events = decoder.feed_whole(await self._read(response, MAX_JSON_BODY))
-        model.reasoning_field = decoder.reasoning_field
+        events = call.decoder.feed_whole(await self._client.read(response))
+        model.reasoning_field = call.decoder.reasoning_field
         yield [*events, UpstreamEnded()]
 
     async def _events(
-        self, response: httpx.Response, decoder: ChatDecoder, model: ModelStream
+        self, response: httpx.Response, call: Call, model: ModelStream
     ) -> AsyncGenerator[Sequence[Event]]:
-        sse = SseDecoder(**self._caps)
+        decoder: ChatDecoder = call.decoder
+        cut: SseDecoder | LinesDecoder = SseDecoder(**self._caps)
+        if call.kind == LINES:
+            cut = LinesDecoder(self._caps["max_line"], self._caps["max_total"])
         try:
             async for data in response.aiter_raw():
                 events: list[Event] = []
                 fault: UpstreamError | None = None
                 try:
-                    for event in sse.feed(data):
+                    for event in cut.feed(data):
                         events += decoder.feed(event)
                 except UpstreamError as error:
                     fault = error  # what was read before it counts, however it was cut into reads
@@ -273,6 +221,17 @@ class HttpBackend:
 
 def _media_type(response: httpx.Response) -> str:
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+async def _content_only(batches: AsyncIterator[Sequence[Event]]) -> AsyncIterator[Sequence[Event]]:
+    """`batches` with the text of every reasoning lane in the content lane."""
+    async for events in batches:
+        yield [
+            replace(event, lane=Lane(event.lane.choice, Channel.CONTENT))
+            if isinstance(event, TextReceived) and event.lane.channel is Channel.REASONING
+            else event
+            for event in events
+        ]
 
 
 async def _nothing() -> AsyncIterator[Sequence[Event]]:

@@ -7,7 +7,11 @@ would join one client's session to another's request.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
@@ -22,6 +26,37 @@ IDLE_SECONDS: Final = 3.0
 a request does not meet the closing."""
 BROKEN: Final = (httpx.HTTPError, aiohttp.ClientError, HttpProcessingError)
 """All that the client raises for a connection; the transport leaves some of aiohttp's errors as they are."""
+
+_went_out: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+
+
+class Attempt:
+    """One try of a request. `reused` turns true if it went out on a connection that had been used before."""
+
+    reused = False
+
+    def went_stale(self, error: Exception) -> bool:
+        """The server had closed the idle connection that the request was about to use: it never saw the request."""
+        cause = error.__cause__ or error
+        lost = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+        return self.reused and lost and not isinstance(cause, aiohttp.ClientConnectorError)
+
+
+@contextmanager
+def attempt() -> Iterator[Attempt]:
+    """Watch the request that is sent in the block."""
+    tried = Attempt()
+    token = _went_out.set(tried)
+    try:
+        yield tried
+    finally:
+        _went_out.reset(token)
+
+
+async def _reused(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
+    tried = _went_out.get()
+    if tried is not None:
+        tried.reused = True
 
 
 def open_client(connect_timeout: float, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -68,7 +103,11 @@ def _transport() -> AiohttpTransport:
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, ssl=transport.ssl_context)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_reused)
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, trace_configs=[trace]
+        )
 
     transport.client = session
     return transport

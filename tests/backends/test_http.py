@@ -577,7 +577,7 @@ async def test_what_does_not_end_is_ended(caps: dict[str, int], endless: bytes) 
 
 
 async def test_a_json_answer_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard.backends.http.MAX_JSON_BODY", 100_000)
+    monkeypatch.setattr("guard.backends.client.MAX_JSON_BODY", 100_000)
     endless = reply(Forever(b" " * 1_000), headers={"content-type": "application/json"})
     async with FakeUpstream(endless) as upstream, opened(upstream) as backend:
         with pytest.raises(UpstreamError) as caught:
