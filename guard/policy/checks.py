@@ -11,6 +11,7 @@ from typing import Final
 
 from guard.contract import ERROR_LABEL, Channel, Detector, DetectorError
 from guard.policy.problems import Problem, Severity, did_you_mean, shown
+from guard.policy.repair_checks import repair_errors
 from guard.policy.schema import SEVERITY, Rule
 from guard.policy.source import PolicySource
 from guard.registry import SettingsError, UnknownDetector, available, build
@@ -88,10 +89,7 @@ def _rule_errors(source: PolicySource, index: int, rule: Rule, detectors: Mappin
     if rule.when.detector is None and not listed:
         yield Problem("P110", source.place(*at, "when"), "the policy lists no detectors; add some under `detectors:`")
     yield from _label_errors(source, at, rule, detectors)
-    channels = rule.when.channel or ()
-    if rule.do.repair and "prompt" in channels:
-        told = "a prompt cannot be repaired, since no answer has begun; use `cut` or `mask`"
-        yield Problem("P116", source.place(*at, "do"), told)
+    yield from repair_errors(source, index, rule)
     examples = rule.examples
     if (examples.hits or examples.misses) and rule.when.label == [ERROR_LABEL]:
         yield Problem("P116", source.place(*at, "examples", key=True), "no text makes a detector fail; remove them")

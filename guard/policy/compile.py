@@ -13,6 +13,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -155,7 +156,7 @@ class CompiledPolicy:
             ),
             decide=_decider(speakers, self._on_error),
             can_act=lambda channel, detector: (detector, channel) in acting,
-            hold=self.holds,
+            hold=_in_sentences(self.holds, rules),
             keep_text=any(isinstance(rule.action, Repair) for rule in rules),
         )
 
@@ -219,6 +220,16 @@ def _decider(
         return Decision(ON_ERROR, on_error) if finding.label == ERROR_LABEL else Decision("", Flag())
 
     return decide
+
+
+def _in_sentences(holds: Mapping[Channel, Hold], rules: Sequence[CompiledRule]) -> Mapping[Channel, Hold]:
+    """`holds`, with answers leaving in whole sentences where a rule may take them up at the end of one."""
+    hold = holds[Channel.CONTENT]
+    for rule in rules:
+        action = rule.action
+        if isinstance(action, Repair) and action.how != "conclude" and Channel.CONTENT in rule.channels:
+            hold = replace(hold, sentences=hold.sentences or action.keep == "last_sentence")
+    return MappingProxyType({**holds, Channel.CONTENT: hold})
 
 
 def _acts(rule: CompiledRule) -> bool:

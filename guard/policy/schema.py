@@ -109,19 +109,23 @@ class RepairSettings(_Strict):
 
     how: Literal["conclude", "resample", "hand_over"]
     """conclude: close the thinking, get the answer; resample: go on from clean text with other sampling; hand_over:
-    another backend goes on."""
+    the fallback goes on."""
     keep: Literal["first_copy", "last_sentence", "span_start"] = "first_copy"
-    """How much of the text goes into the continued request."""
+    """How much of the text goes into the continued request. Of a thinking, first_copy: up to the end of a loop's first
+    copy, at a sentence end; last_sentence: the last sentence end before the span; span_start: up to the span. An answer
+    goes on where the client has it; with last_sentence it is held back to sentence ends, so that it can."""
     sampling: dict[Sampling, float] = {}
     """Sampling parameters of the continued request."""
     phrase: str = Field(default="", max_length=2_000)
-    """Put after the kept text, before the model goes on."""
+    """Of conclude: ends the thinking in the model's own voice. The model reads it, the client does not."""
+    instruction: str = Field(default="", max_length=2_000)
+    """Of resample and hand_over: added to the system's instructions."""
     max_tokens: int = Field(default=4_096, ge=1)
-    """Longest continuation, in tokens."""
+    """Longest continuation, in tokens; never more than what is left of the client's own limit."""
     attempts: int = Field(default=1, ge=1, le=8)
-    """Per answer."""
+    """Of this kind, per answer."""
     otherwise: CutSettings = CutSettings()
-    """The cut that is made when the backend cannot repair or the attempts are spent."""
+    """The cut that is made when the backend cannot repair, the attempts are spent, or the repair fails."""
 
     def action(self) -> Repair:
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "otherwise"}

@@ -47,7 +47,9 @@ GOOD = [
     ruled("{channel: prompt}", "{mask: {replacement: 'x'}}"),
     ruled("{label: GOOD_WORD, score: 1}", "{cut: {notice: 'no more', finish: length}}"),
     ruled(do="{repair: {how: conclude, otherwise: {notice: sorry}}}"),
-    ruled(do="{repair: {how: resample, keep: last_sentence, sampling: {temperature: 1, top_k: 20}, phrase: 'So'}}"),
+    ruled(
+        do="{repair: {how: resample, keep: last_sentence, sampling: {temperature: 1, top_k: 20}, instruction: 'So'}}"
+    ),
     ruled(more=", why: because, examples: {hits: [bad], misses: [fine]}"),
     ruled(do="flag", more=", override: false"),
     WORDS + "hold: {content: {step: 8}, tool: {limit: 100000}}\non_error: flag\nrules:\n" + rule(),

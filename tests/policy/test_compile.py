@@ -94,7 +94,7 @@ def test_a_rule_may_be_for_some_models(glob: str, model: str, matches: bool) -> 
     assert decision([f"when: {{detector: words, model: {glob}}}, do: cut"], model=model) == expected
 
 
-REPAIR = "{repair: {how: conclude}}"
+REPAIR = "{repair: {how: resample}}"
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,23 @@ def test_text_is_kept_only_where_a_rule_can_repair() -> None:
 def test_holds_are_those_of_the_policy_over_the_defaults() -> None:
     plan = policy("when: {detector: words}, do: cut", more="hold: {content: {limit: 99}}\n").plan("")
     assert plan.hold == {**DEFAULT_HOLD, Channel.CONTENT: Hold(limit=99)}
+
+
+@pytest.mark.parametrize(
+    ("when", "repair", "sentences"),
+    [
+        ("{detector: words}", "{how: resample, keep: last_sentence}", True),
+        ("{detector: words, channel: content}", "{how: hand_over, keep: last_sentence}", True),
+        ("{detector: words, channel: reasoning}", "{how: resample, keep: last_sentence}", False),
+        ("{detector: words}", "{how: conclude, keep: last_sentence}", False),
+        ("{detector: words}", "{how: resample}", False),
+    ],
+)
+def test_an_answer_that_may_be_taken_up_at_a_sentence_end_leaves_in_sentences(
+    when: str, repair: str, sentences: bool
+) -> None:
+    plan = policy(f"when: {when}, do: {{repair: {repair}}}", "when: {detector: other}, do: cut").plan("")
+    assert plan.hold == {**DEFAULT_HOLD, Channel.CONTENT: Hold(sentences=sentences)}
 
 
 def test_models_for_which_the_same_rules_speak_share_a_plan() -> None:

@@ -31,12 +31,22 @@ def rule(do: object, **when: object) -> Rule:
                     "keep": "span_start",
                     "sampling": {"temperature": 1, "seed": 7},
                     "phrase": "So",
+                    "instruction": "Be brief.",
                     "max_tokens": 9,
                     "attempts": 2,
                     "otherwise": {"notice": "sorry", "finish": "stop"},
                 }
             },
-            Repair("resample", "span_start", {"temperature": 1.0, "seed": 7.0}, "So", 9, 2, Cut("sorry", "stop")),
+            Repair(
+                "resample",
+                "span_start",
+                {"temperature": 1.0, "seed": 7.0},
+                "So",
+                9,
+                2,
+                Cut("sorry", "stop"),
+                "Be brief.",
+            ),
         ),
     ],
 )
