@@ -31,9 +31,12 @@ _DROPPED: Final = frozenset({"Mn", "Me", "Cf"})
 class View(Protocol):
     """A text that grows at its end and is let go of at its beginning, and where it comes from. Offsets are absolute."""
 
-    base: int
-    """Offset, in the view, of `text[0]`."""
     text: str
+
+    @property
+    def base(self) -> int:
+        """Offset, in the view, of `text[0]`."""
+        ...
 
     @property
     def end(self) -> int: ...

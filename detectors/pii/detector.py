@@ -1,0 +1,212 @@
+"""Finds personal data and secrets.
+
+    raw text --> Seen (shadow text, case kept) --> Pieces -----> Presidio's recognizers, once a piece
+                                               --> Cursor -----> secrets (`detectors.pattern`)
+                                               --> Sentences --> a spaCy model, if one is set
+
+Text is held from the start of the piece that may still become an entity: in prose the word that is being written, in
+numbers at most 128 characters, in text without a space at most 512; from the start of a secret that is being written,
+at most its longest form; with a model to the end of the sentence, at most 400. An entity that began in text that had to
+leave (a settled lane taken up again) is reported for what has not left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+from detectors.pattern.matcher import Cursor, Matcher, expression
+from detectors.pattern.settings import PatternSettings
+from detectors.pattern.units import pattern_units
+from detectors.pii.entities import ENTITIES
+from detectors.pii.pieces import Pieces, Sentences
+from detectors.pii.settings import PiiSettings
+from detectors.pii.view import Seen
+from guard.contract import Channel, Context, DetectorError, Finding, Lane, Report, Span, Stability
+
+if TYPE_CHECKING:
+    from detectors.pii.model import Model
+    from detectors.pii.recognizers import Recognizers
+
+SECRET: Final = "SECRET"
+_LEFT: Final = 24
+"""Code points before a piece that a recognizer may look at."""
+_BEFORE: Final = 104
+"""Code points before a piece that are kept: those, and the words of the context."""
+
+
+class Looks(NamedTuple):
+    """What is looked for, loaded."""
+
+    recognizers: Recognizers
+    secrets: Matcher
+    model: Model | None
+    allow: frozenset[str]
+    allow_patterns: tuple[Any, ...]
+
+    def allowed(self, value: str) -> bool:
+        return bool(self.allow and _plain(value) in self.allow) or any(
+            pattern.fullmatch(value) for pattern in self.allow_patterns
+        )
+
+
+def _plain(value: str) -> str:
+    return "".join(value.casefold().replace("-", "").split())
+
+
+class Pii:
+    """Personal data and secrets, under Presidio's names."""
+
+    Settings: ClassVar[type] = PiiSettings
+    labels: ClassVar[Mapping[str, str]] = {label: entity.meaning for label, entity in ENTITIES.items()}
+    stability: ClassVar[Stability] = Stability.INCUBATING
+    slow: ClassVar[bool] = True
+
+    def __init__(self, name: str, settings: PiiSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self._looks: Looks | None = None
+        self._allow_patterns = tuple(expression(each) for each in settings.allow_patterns)
+        vars(self)["labels"] = settings.labels  # the contract lets an instance have labels of its own
+
+    def load(self) -> None:
+        """Import Presidio and make its recognizers: seconds. Raises `DetectorError` if it is not installed."""
+        if self._looks is not None:
+            return
+        try:
+            from detectors.pii.recognizers import Recognizers
+        except ImportError as error:
+            raise DetectorError(
+                f"{self.name}: the detector `pii` needs the package presidio-analyzer ({error}): "
+                "pip install 'qwq-guard[pii]', or remove it from the policy"
+            ) from error
+        settings = self.settings
+        secrets = pattern_units(PatternSettings(secrets=True)) if SECRET in settings.patterns else ()
+        model = None
+        try:
+            if settings.spacy_model:
+                from detectors.pii.model import Model
+
+                model = Model(settings)
+            self._looks = Looks(
+                Recognizers(settings),
+                Matcher([unit for unit, _ in secrets]),
+                model,
+                frozenset(map(_plain, settings.allow)),
+                self._allow_patterns,
+            )
+        except ValueError as error:
+            raise DetectorError(f"{self.name}: {error}") from error
+
+    def open(self, lane: Lane, context: Context, history: str = "") -> PiiScanner:
+        if self._looks is None:
+            raise DetectorError(f"{self.name}: load() has not been called")
+        return PiiScanner(self.name, self._looks, lane, self.labels, history)
+
+
+class _Match(NamedTuple):
+    """In the order in which findings are made; offsets of the lane."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+class PiiScanner:
+    """One lane."""
+
+    __slots__ = (
+        "_cursor",
+        "_fed",
+        "_found",
+        "_looks",
+        "_name",
+        "_peaks",
+        "_pieces",
+        "_sentences",
+        "_settled",
+        "_view",
+    )
+
+    def __init__(self, name: str, looks: Looks, lane: Lane, labels: Mapping[str, str], history: str) -> None:
+        self._name = name
+        self._looks = looks
+        self._view = Seen(json=lane.channel is Channel.TOOL)
+        self._pieces = Pieces()
+        self._cursor = Cursor(looks.secrets)
+        self._sentences = Sentences() if looks.model is not None else None
+        self._fed = 0
+        self._settled = 0
+        self._found: set[_Match] = set()
+        self._peaks = dict.fromkeys(labels, 0.0)
+        if history:
+            self.feed(history)
+            self._found = {match for match in self._found if match.end > len(history)}
+            self._settled = len(history)
+            self._peaks = dict.fromkeys(self._peaks, 0.0)
+
+    def feed(self, delta: str) -> Report:
+        self._fed += len(delta)
+        view = self._view
+        view.take(delta)
+        self._look()
+        held = [self._pieces.open, self._cursor.open]
+        if self._sentences is not None:
+            held.append(self._sentences.open)
+        first = min(held)
+        settled = min(view.raw(first), self._fed)
+        view.forget(min(self._pieces.open - _BEFORE, self._cursor.needed, first))
+        return self._report(settled)
+
+    def settle(self) -> Report:
+        self._view.settle()
+        self._look(settling=True)
+        return self._report(self._fed)
+
+    def peaks(self) -> Mapping[str, float]:
+        return dict(self._peaks)
+
+    def _look(self, *, settling: bool = False) -> None:
+        view, looks = self._view, self._looks
+        text, base = view.text, view.base
+        windows = [*self._pieces.cut(text, base)]
+        if settling:
+            windows += self._pieces.rest(view.end)
+        for start, upto, end in windows:
+            left = max(start - _LEFT, base)
+            before = text[max(start - _BEFORE - base, 0) : left - base]
+            for label, first, last, score in looks.recognizers.look(
+                text[left - base : end - base], start - left, before
+            ):
+                if left + first < upto:
+                    self._keep(label, left + first, left + last, score)
+        for unit, first, last in self._cursor.advance(view, settling=settling) if looks.secrets.units else ():
+            self._keep(SECRET, first, last, unit.score)
+        if self._sentences is not None and looks.model is not None:
+            sentences = [*self._sentences.cut(text, base)]
+            if settling:
+                sentences += self._sentences.rest(view.end)
+            for start, _, end in sentences:
+                for label, first, last, score in looks.model.look(text[start - base : end - base]):
+                    self._keep(label, start + first, start + last, score)
+
+    def _keep(self, label: str, start: int, end: int, score: float) -> None:
+        value = self._view.text[start - self._view.base : end - self._view.base]
+        if not self._looks.allowed(value):
+            self._found.add(_Match(*self._view.source(start, end), label, score))
+
+    def _report(self, settled: int) -> Report:
+        before, self._settled = self._settled, max(settled, self._settled)
+        if not self._found:
+            return Report(self._settled)
+        known = sorted(match for match in self._found if match.start < self._settled)
+        self._found.difference_update(known)
+        return Report(self._settled, [self._finding(match, before) for match in known if match.end > before])
+
+    def _finding(self, match: _Match, before: int) -> Finding:
+        self._peaks[match.label] = max(self._peaks[match.label], match.score)
+        whole = Span(match.start, match.end)
+        if match.start >= before:
+            return Finding(self._name, match.label, match.score, whole)
+        return Finding(self._name, match.label, match.score, Span(before, match.end), evidence=whole)
