@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final, NamedTuple
 
 from detectors._confusables import BLANKS
+from detectors._encoded import LAYERS, Said, Stretches
 from detectors._shadow import Raw, Shadow, View
-from detectors.pattern.encoded import LAYERS, Said, Stretches
 from detectors.pattern.matcher import Cursor, Matcher
 from detectors.pattern.settings import PatternSettings
 from detectors.pattern.units import SECRET, file_units, pattern_units, word_units

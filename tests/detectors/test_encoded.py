@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from detectors.pattern.encoded import LONGEST_STRETCH, Said, Stretches, decoded
+from detectors._encoded import LONGEST_STRETCH, Said, Stretches, decoded
 from tests.support.engine import rechunk
 
 BASE64 = base64.b64encode(b"a hidden word").decode()
