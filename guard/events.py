@@ -24,7 +24,8 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Replace the span. `{label}` in the replacement becomes the finding's label."""
+    """Replace the span. In the replacement `{label}` becomes the finding's label, and `{n}` the number of the value
+    among those of its label: the same value has the same number throughout a response."""
 
     replacement: str = "<{label}>"
 
@@ -157,6 +158,8 @@ class UpstreamResumed:
     """A repair's continued request has been accepted; its events follow."""
 
     choice: int
+    live: bool = False
+    """It is the running request, which upstream was told to go on with otherwise."""
 
 
 Event = (

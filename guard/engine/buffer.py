@@ -84,9 +84,10 @@ class HoldBack:
         self._masks = [mask for mask in self._masks if mask.end > floor]
         return "".join(out)
 
-    def held(self) -> str:
-        """The text that waits, as it came. For repairs; never for a client."""
-        return "".join(self._pieces)
+    def held(self, span: Span | None = None) -> str:
+        """The text that waits, as it came, or what waits of a span. For repairs and pseudonyms; never for a client."""
+        text = "".join(self._pieces)
+        return text if span is None else text[max(span.start - self.released, 0) : max(span.end - self.released, 0)]
 
     def sent(self, position: int) -> int:
         """Where a released position stands in the text that left; the start of the replacement, if it was masked."""

@@ -8,7 +8,7 @@ from guard.events import RepairUsage, Usage
 class Calls:
     """Sums of what upstream reported, and estimates where it did not."""
 
-    __slots__ = ("estimated", "generated", "number", "running", "usage")
+    __slots__ = ("_before", "estimated", "generated", "number", "running", "usage")
 
     def __init__(self) -> None:
         self.number = 0
@@ -16,16 +16,24 @@ class Calls:
         self.usage = Usage()
         self.estimated = False
         self.generated = 0
+        self._before = (self.usage, self.estimated, self.generated, self.number)
 
     def add(self, reported: Usage | None, prompt: int, generated: int) -> None:
         """The running request is over. `prompt` and `generated`, which counts the tokens of all requests so far, are
         taken where upstream reported nothing."""
+        self._before = (self.usage, self.estimated, self.generated, self.number)
         usage = reported or Usage(prompt, generated - self.generated)
         self.usage = usage if not self.number else _sum(self.usage, usage)
         self.estimated = self.estimated or reported is None
         self.generated = generated
         self.number += 1
         self.running = False
+
+    def go_on(self, *, same: bool) -> None:
+        """Another request runs, or the `same` one after all: then what was counted of it is taken back."""
+        if same:
+            self.usage, self.estimated, self.generated, self.number = self._before
+        self.running = True
 
     def repairs(self, attempts: int, max_tokens: int | None) -> RepairUsage | None:
         """What `attempts` repairs came to; None if there were none."""

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from guard.contract import REFUSAL, Channel, Context, Lane
 from guard.engine.lane import Ending, LaneReview
 from guard.engine.plan import Plan
+from guard.engine.pseudonyms import Pseudonyms
 from guard.events import (
     Command,
     Cut,
@@ -101,7 +102,16 @@ class _Repairing(NamedTuple):
 class ChoiceReview:
     """All the text of one choice."""
 
-    def __init__(self, index: int, plan: Plan, context: Context, *, repairs: frozenset[str], structured: bool) -> None:
+    def __init__(
+        self,
+        index: int,
+        plan: Plan,
+        context: Context,
+        *,
+        repairs: frozenset[str],
+        structured: bool,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         self.index = index
         self.state = State.IDLE
         self.reopened = 0
@@ -110,6 +120,7 @@ class ChoiceReview:
         self._context = context
         self._repairs = repairs
         self._structured = structured
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._lanes: dict[Lane, LaneReview] = {}
         self._tools: dict[int, _ToolCall] = {}
         self._current: LaneReview | None = None
@@ -170,7 +181,7 @@ class ChoiceReview:
             return commands + self._push(tool.review, text, ()) if self.takes_text() else commands
         review = self._lanes.get(lane)
         if review is None:
-            review = self._lanes[lane] = LaneReview(lane, self._plan, self._context, self._spend)
+            review = self._lanes[lane] = LaneReview(lane, self._plan, self._context, self._spend, self._pseudonyms)
         if review is not self._current:
             self.reopened += review.fed > 0
             commands += self._leave_lane()
@@ -190,7 +201,7 @@ class ChoiceReview:
         commands += self._leave_lane()
         if self.takes_text():
             lane = Lane(self.index, Channel.TOOL, index)
-            review = self._lanes[lane] = LaneReview(lane, self._plan, self._context, self._spend)
+            review = self._lanes[lane] = LaneReview(lane, self._plan, self._context, self._spend, self._pseudonyms)
             self._tools[index] = _ToolCall(id, review)
             commands += self._push(review, f"{name}\n", ())
         return commands

@@ -30,6 +30,7 @@ from guard.contract import (
 from guard.engine import sentences
 from guard.engine.buffer import HoldBack
 from guard.engine.plan import DEFAULT_HOLD, Plan
+from guard.engine.pseudonyms import Pseudonyms
 from guard.engine.watch import Watch
 from guard.events import Cut, Decision, Mask, RecordDecision, Repair
 
@@ -58,6 +59,7 @@ class LaneReview:
         "_incoming",
         "_peaks",
         "_plan",
+        "_pseudonyms",
         "_records",
         "_sent",
         "_spend",
@@ -68,7 +70,14 @@ class LaneReview:
         "masked",
     )
 
-    def __init__(self, lane: Lane, plan: Plan, context: Context, spend: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        plan: Plan,
+        context: Context,
+        spend: Callable[[float], None],
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         self.lane = lane
         self.fed = 0
         self.ending: Ending | None = None
@@ -77,6 +86,7 @@ class LaneReview:
         self._plan = plan
         self._context = context
         self._spend = spend
+        self._pseudonyms = pseudonyms or Pseudonyms()
         self._hold = plan.hold.get(lane.channel) or DEFAULT_HOLD[lane.channel]
         self._buffer = HoldBack()
         self._incoming = ""
@@ -277,8 +287,7 @@ class LaneReview:
             decision = self._plan.decide(self.lane, finding)
             action = decision.action
             if isinstance(action, Mask):
-                replacement = action.replacement.replace("{label}", finding.label)
-                if not self._buffer.mask(finding.span, replacement):
+                if not self._buffer.mask(finding.span, self._replacement(action, finding)):
                     decision = Decision(decision.rule, Cut())  # part of it has left: end it here
             record = RecordDecision(self.lane, finding, decision, self.fed)
             self._records.append(record)
@@ -286,6 +295,12 @@ class LaneReview:
                 self.masked = self.masked or record
             elif isinstance(decision.action, Cut | Repair):
                 self._end(finding, decision)
+
+    def _replacement(self, mask: Mask, finding: Finding) -> str:
+        words = mask.replacement.replace("{label}", finding.label)
+        if "{n}" not in words:
+            return words
+        return words.replace("{n}", str(self._pseudonyms.number(finding.label, self._buffer.held(finding.span))))
 
     def _end(self, finding: Finding, decision: Decision) -> None:
         """Keep the most severe ending, at the earliest place any ending asks for."""

@@ -43,6 +43,7 @@ from guard.events import (
     ToolCallOpened,
     UpstreamEnded,
     UpstreamFailed,
+    UpstreamResumed,
     Usage,
     UsageReported,
 )
@@ -156,7 +157,7 @@ class StreamGuard:
             case DeadlinePassed(kind):
                 return self._deadline(kind)
             case _:
-                return self._resumed(event.choice)
+                return self._resumed(event)
 
     # --- choices
 
@@ -188,11 +189,12 @@ class StreamGuard:
         was, self._reading = self._reading, False
         return [CancelUpstream()] if was else []
 
-    def _resumed(self, index: int) -> list[Command]:
-        choice = self._choices.get(index)
+    def _resumed(self, event: UpstreamResumed) -> list[Command]:
+        choice = self._choices.get(event.choice)
         if choice is None or choice.state is not State.PAUSED:
             return []
-        self._reading = self._calls.running = True
+        self._reading = True
+        self._calls.go_on(same=event.live)
         commands = choice.resume()
         return commands if choice.takes_text() else self._after_ending(choice, commands)
 

@@ -89,6 +89,8 @@ class Pump:
         self._texts = audit.texts if audit is not None else None
         self._repairs = RepairWatch(on_repair)
         self._unsent: Sequence[Command] = ()
+        self._left: Sequence[Event] = ()
+        self._concluded = False
         self._spelled = ""
         self._asked_logprobs = bool(request.body.get("logprobs"))
         self._loop = asyncio.get_running_loop()
@@ -195,6 +197,7 @@ class Pump:
         """Read one request to its end, or until the engine wants no more of it."""
         async with self._backend.stream(request) as model:
             await self._accepted(model)
+            self._concluded = False
             if resume is not None:
                 commands = await self._take((UpstreamResumed(resume.choice),))
                 if self._stops(commands):
@@ -203,10 +206,11 @@ class Pump:
             last: Event = UpstreamEnded()
             try:
                 async for events in model.events:
-                    commands = await self._handle(events)
+                    commands = await self._handle(_but_thinking(events) if self._concluded else events)
                     if self._stops(commands):
-                        return
-                    if commands:
+                        if not await self._goes_on_live(model):
+                            return
+                    elif commands:
                         await self._write(commands)
             except UpstreamError as error:
                 last = UpstreamFailed(error.code, error.message)
@@ -235,6 +239,18 @@ class Pump:
         self._unsent = commands
         self._repairs.begin(resume, self._loop.time())
         return True
+
+    async def _goes_on_live(self, model: ModelStream) -> bool:
+        """Where upstream can be told to end a thinking, that is done in the running request."""
+        resume = asked(self._unsent)
+        if resume is None or resume.repair.how != "conclude" or model.end_thinking is None:
+            return False
+        if _but_thinking(self._left) or not await model.end_thinking():
+            return False
+        commands, self._unsent = self._unsent, ()
+        await self._write(commands)
+        self._concluded = True
+        return not self._stops(await self._take((UpstreamResumed(resume.choice, live=True),)))
 
     async def _last_word(self, event: Event) -> Sequence[Command]:
         """What is left to say where reading was broken off by `event`: nothing else if the answer had ended before."""
@@ -287,13 +303,15 @@ class Pump:
 
     def _receive_all(self, events: Sequence[Event]) -> list[Command]:
         receive = self._guard.receive
+        self._left = ()
         if len(events) == 1:
             return receive(events[0])
         commands: list[Command] = []
-        for event in events:
+        for read, event in enumerate(events, 1):
             commands += receive(event)
             if asked(commands):
-                break  # what is left was said by an upstream that is let go
+                self._left = events[read:]  # said by an upstream that is let go
+                break
         return commands
 
     # --- writing
@@ -367,6 +385,11 @@ class Pump:
         elif not self._scope.expired():
             self._passed = kind
             self._scope.reschedule(self._loop.time())
+
+
+def _but_thinking(events: Sequence[Event]) -> Sequence[Event]:
+    """`events` without text of the thinking."""
+    return [each for each in events if not (isinstance(each, TextReceived) and each.lane.channel is Channel.REASONING)]
 
 
 def _count_logprobs(parts: Sequence[Event | Command]) -> int:

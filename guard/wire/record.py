@@ -12,11 +12,11 @@ The first line is the header; every other line is one event; blank lines and lin
     {"e":"deadline","kind":"total"}                                DeadlinePassed
     {"e":"end"}                                                    UpstreamEnded
     {"e":"fail","code":"upstream_reset","message":"…"}             UpstreamFailed
-    {"e":"resumed"}                                                UpstreamResumed
+    {"e":"resumed"}                                                UpstreamResumed: what follows is the continuation
 
 What a line leaves out is the default: `"choice":0`; for a text `"tool":-1` (a refusal is content with `"tool":-2`) and
-no `logprobs`; for a header no model and no prompt. Each line may say `"after"`: seconds since the line before, which a
-player may honour. Verdicts do not depend on it.
+no `logprobs`; `"live":false`; for a header no model and no prompt. Each line may say `"after"`: seconds since the line
+before, which a player may honour. Verdicts do not depend on it.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ class _Fail(_Line, tag="fail", kw_only=True):
 
 class _Resumed(_Line, tag="resumed", kw_only=True):
     choice: int = 0
+    live: bool = False
 
 
 _AnyLine = _Open | _Text | _Tool | _Finish | _Usage | _Deadline | _End | _Fail | _Resumed
@@ -217,7 +218,7 @@ def _to_line(event: Event) -> _AnyLine:
             return _End()
         case UpstreamFailed(code, message):
             return _Fail(code=code, message=message)
-    return _Resumed(choice=event.choice)
+    return _Resumed(choice=event.choice, live=event.live)
 
 
 def _tuple(utf8: Any) -> tuple[int, ...] | None:
@@ -253,4 +254,4 @@ def _to_event(line: _AnyLine) -> Event:
             return UpstreamEnded()
         case _Fail():
             return UpstreamFailed(line.code, line.message)
-    return UpstreamResumed(line.choice)
+    return UpstreamResumed(line.choice, line.live)

@@ -372,6 +372,15 @@ def test_usage_is_that_of_all_requests(
     ]  # fmt: skip
 
 
+def test_a_request_that_goes_on_live_is_one() -> None:
+    guard = guard_of(CONCLUDE)
+    paused(guard, thinks("abcdAGAIN! A"))
+    commands = play(
+        guard, [UpstreamResumed(0, live=True), answers("efgh"), FINISHED, UsageReported(Usage(5, 9)), ENDED]
+    )
+    assert commands[-2] == SendUsage(Usage(5, 9), False, RepairUsage(1, 9))
+
+
 def test_nothing_is_saved_without_a_limit_or_past_it() -> None:
     for limit, saved in ((None, None), (40, 0)):
         guard = guard_of(RESAMPLE, max_tokens=limit)

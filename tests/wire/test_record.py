@@ -48,6 +48,7 @@ LINES: list[tuple[Event, str]] = [
     (UpstreamEnded(), '{"e":"end"}'),
     (UpstreamFailed("c", "m"), '{"e":"fail","code":"c","message":"m"}'),
     (UpstreamResumed(0), '{"e":"resumed"}'),
+    (UpstreamResumed(1, live=True), '{"e":"resumed","choice":1,"live":true}'),
 ]
 
 
@@ -139,7 +140,7 @@ EVENTS = st.one_of(
     st.builds(DeadlinePassed, st.sampled_from(Deadline)),
     st.just(UpstreamEnded()),
     st.builds(UpstreamFailed, st.text(), st.text()),
-    st.builds(UpstreamResumed, NUMBERS),
+    st.builds(UpstreamResumed, NUMBERS, st.booleans()),
 )
 
 
