@@ -286,9 +286,8 @@ class LaneReview:
         for finding in findings:
             decision = self._plan.decide(self.lane, finding)
             action = decision.action
-            if isinstance(action, Mask):
-                if not self._buffer.mask(finding.span, self._replacement(action, finding)):
-                    decision = Decision(decision.rule, Cut())  # part of it has left: end it here
+            if isinstance(action, Mask) and not self._buffer.mask(finding.span, self._replacement(action, finding)):
+                decision = Decision(decision.rule, Cut())  # part of it has left: end it here
             record = RecordDecision(self.lane, finding, decision, self.fed)
             self._records.append(record)
             if isinstance(decision.action, Mask):

@@ -2,9 +2,9 @@
 
     ada@example.org, bob@example.org, ADA@example.org   ->   <EMAIL_ADDRESS_1>, <EMAIL_ADDRESS_2>, <EMAIL_ADDRESS_1>
 
-Counted by label, over all lanes and choices and the prompt, in the order in which values were found. Values are compared
-as a reader would: look-alike digits, invisible characters, case and white space do not matter, and of a value without
-letters nothing but its digits.
+Counted by label, over all lanes and choices and the prompt, in the order in which values were found. Values are
+compared as a reader would: look-alike digits, invisible characters, case and white space do not matter, and of a value
+without letters nothing but its digits.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from guard.engine.calls import Calls
 from guard.engine.choice import DEFAULT_NOTICE, ChoiceReview, State, without_repair
 from guard.engine.lane import Ending, LaneReview
 from guard.engine.plan import Plan
+from guard.engine.pseudonyms import Pseudonyms
 from guard.events import (
     CancelUpstream,
     ChoiceFinished,
@@ -84,6 +85,7 @@ class StreamGuard:
         self._expected = choices
         self._repairs = repairs if choices == 1 else frozenset()
         self._structured = structured
+        self._pseudonyms = Pseudonyms()
         self._choices: dict[int, ChoiceReview] = {}
         self._prompt: dict[int, LaneReview] = {}
         self._prompt_over = False
@@ -168,7 +170,12 @@ class StreamGuard:
                 return None
             self._reading = self._prompt_over = True
             choice = self._choices[index] = ChoiceReview(
-                index, self._plan, self._context, repairs=self._repairs, structured=self._structured
+                index,
+                self._plan,
+                self._context,
+                repairs=self._repairs,
+                structured=self._structured,
+                pseudonyms=self._pseudonyms,
             )
         return choice
 
@@ -252,7 +259,11 @@ class StreamGuard:
         review = self._prompt.get(lane.tool)
         if review is None:
             review = self._prompt[lane.tool] = LaneReview(
-                Lane(PROMPT_CHOICE, Channel.PROMPT, lane.tool), self._plan, self._context, lambda _tokens: None
+                Lane(PROMPT_CHOICE, Channel.PROMPT, lane.tool),
+                self._plan,
+                self._context,
+                lambda _tokens: None,
+                self._pseudonyms,
             )
         review.push(text)
         return []

@@ -89,7 +89,8 @@ class MaskSettings(_Strict):
     """Replace the span."""
 
     replacement: str = Field(default=Mask().replacement, max_length=200)
-    """`{label}` in it becomes the finding's label."""
+    """`{label}` in it becomes the finding's label, and `{n}` a number that is the same for the same value throughout a
+    response: "<{label}_{n}>"."""
 
 
 class CutSettings(_Strict):

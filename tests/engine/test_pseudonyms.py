@@ -52,7 +52,7 @@ def test_are_the_same_over_prompt_lanes_and_choices() -> None:
             UpstreamEnded(),
         ],
     )
-    (label,) = words.labels
+    label = "hit"
     assert SendPrompt(0, f"<{label}_1> and {{n}}") in commands
     assert said(commands)[REASONING] == f"<{label}_2>, <{label}_1>, "
     assert said(commands)[CONTENT] == f"<{label}_2>, then <{label}_3>, then <{label}_2> {{n}}"
