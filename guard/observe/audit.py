@@ -35,6 +35,7 @@ from guard.events import (
     Mask,
     RecordDecision,
     Repair,
+    Resume,
     TextReceived,
     ToolCallOpened,
 )
@@ -227,6 +228,8 @@ class LaneTexts:
     length: int
     lanes: dict[Lane, LaneText] = field(default_factory=dict)
     marks: dict[Lane, list[Mark]] = field(default_factory=dict)
+    lost: set[Lane] = field(default_factory=set)
+    """Lanes whose positions are no longer known."""
 
     def heard(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -236,7 +239,13 @@ class LaneTexts:
                 lane = Lane(event.choice, Channel.TOOL, event.tool)
                 self.lanes.setdefault(lane, LaneText()).append(f"{event.name}\n")
 
-    def decided(self, command: RecordDecision) -> Passage:
+    def resumed(self, choice: int) -> None:
+        """A repair goes on behind what was sent: positions of the choice's lanes count anew."""
+        self.lost.update(lane for lane in self.lanes if lane.choice == choice)
+
+    def decided(self, command: RecordDecision) -> Passage | None:
+        if command.lane in self.lost:
+            return None
         lane, finding, action = command.lane, command.finding, command.decision.action
         if isinstance(action, Mask):
             mark = Mark(finding.span, action.replacement.replace("{label}", finding.label))
@@ -259,7 +268,7 @@ class StreamAudit:
         self._told = dict(told)
         if len(str(self._told.get("model", ""))) > _MODEL_LENGTH:
             self._told["model"] = str(self._told["model"])[:_MODEL_LENGTH]
-        self._waiting: list[tuple[Lane, Passage, dict[str, Any]]] = []
+        self._waiting: list[tuple[Lane, Passage | None, dict[str, Any]]] = []
 
     async def record(self, commands: Sequence[Command]) -> bool:
         """Record the decisions among `commands`, which have not left yet. False if they must not leave."""
@@ -271,8 +280,11 @@ class StreamAudit:
                     lines.append(line)
                 else:
                     self._waiting.append((command.lane, self.texts.decided(command), line))
-        if self._waiting:
+        if self.texts is not None:
             lines += self._due(commands)
+            for command in commands:
+                if isinstance(command, Resume):
+                    self.texts.resumed(command.choice)
         return not lines or await self._log.write(lines)
 
     def close(self) -> None:
@@ -284,7 +296,9 @@ class StreamAudit:
         """The lines whose lanes are over with `commands`; those of the prompt come all at once."""
         if any(isinstance(command, FailStream | EndStream) for command in commands):
             return self._with_excerpts(lambda _lane: True)
-        over = {command.choice for command in commands if isinstance(command, FinishChoice)} | {PROMPT_CHOICE}
+        if not self._waiting:
+            return []
+        over = {command.choice for command in commands if isinstance(command, FinishChoice | Resume)} | {PROMPT_CHOICE}
         lines = self._with_excerpts(lambda lane: lane.choice in over)
         if len(self._waiting) > MAX_WAITING:
             lines += [line for _, _, line in self._waiting]
@@ -294,7 +308,7 @@ class StreamAudit:
     def _with_excerpts(self, over: Callable[[Lane], bool]) -> list[dict[str, Any]]:
         assert self.texts is not None
         lines = [
-            {**line, "excerpt": self.texts.excerpt(lane, passage)}
+            line if passage is None else {**line, "excerpt": self.texts.excerpt(lane, passage)}
             for lane, passage, line in self._waiting
             if over(lane)
         ]

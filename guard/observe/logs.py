@@ -11,6 +11,7 @@ a terminal's cursor: control characters appear as `\\x1b`, and long values are c
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -53,7 +54,7 @@ def configure_log(
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=lambda *_names: Lines(stream),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -63,6 +64,17 @@ def configure_log(
         logging.getLogger(name).setLevel(max(least, logging.WARNING))
     logging.getLogger("uvicorn.error").setLevel(max(least, logging.WARNING))
     logging.captureWarnings(True)
+
+
+class Lines(structlog.PrintLogger):
+    """Writes lines, and does without where that fails: a full disk under a log must not end a stream."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 class Forward(logging.Handler):

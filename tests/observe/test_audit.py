@@ -24,6 +24,7 @@ from guard.events import (
     Mask,
     RecordDecision,
     Repair,
+    Resume,
     SendText,
     TextReceived,
     ToolCallOpened,
@@ -338,6 +339,20 @@ async def test_other_choices_still_wait(folder: Path) -> None:
         assert [record["choice"] for record in records(folder)] == [1]
         await stream.record([FinishChoice(0, "stop")])
         assert [record["choice"] for record in records(folder)] == [1, 0]
+
+
+async def test_a_repair_writes_what_waits_and_shows_no_more_of_the_lane(folder: Path) -> None:
+    other = Lane(0, Channel.REASONING)
+    repair = Repair("resample")
+    async with opened(folder, excerpt_chars=20) as log:
+        stream = log.stream(TOLD)
+        heard(stream, "the first try")
+        await stream.record([decided(repair, span=(4, 9)), Resume(0, ANSWER, "", "", repair, 1, 10)])
+        assert one(folder)["excerpt"] == "the first try"
+        heard(stream, "the second try")
+        heard(stream, "a thought", other)
+        await stream.record([decided(Flag(), span=(4, 9)), decided(Flag(), lane=other, span=(2, 9)), EndStream()])
+    assert [record.get("excerpt") for record in records(folder)] == ["the first try", None, "a thought"]
 
 
 async def test_prompts_do_not_wait(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -114,6 +115,14 @@ def test_levels(level: str, seen: list[str]) -> None:
     for name in ("debug", "info", "warning", "error"):
         getattr(log, name)(name[0])
     assert [line["event"] for line in lines_of(stream)] == seen
+
+
+def test_a_log_that_cannot_be_written_ends_nothing() -> None:
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:  # what is buffered fails once more at the end
+        configure_log("info", "json", full)
+        for level in ("info", "warning", "error"):
+            getattr(structlog.get_logger("guard"), level)("stream")
+    structlog.get_logger("guard").info("the stream is closed now")
 
 
 # --- exceptions and libraries
