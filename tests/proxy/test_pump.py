@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from guard.events import (
     Deadline,
     EndStream,
     Event,
-    FailStream,
     FinishChoice,
     Flag,
     Logprob,
@@ -38,71 +36,14 @@ from guard.events import (
 from guard.observe.metrics import Metrics
 from guard.proxy.clocks import Clocks
 from guard.proxy.pump import Pump
-from guard.proxy.sink import NOTHING
 from guard.wire.errors import RequestError
 from guard.wire.record import RecordedEvent
-from tests.support.engine import Custom, Words, hit, plan_of, said
+from tests.support.engine import Custom, Words, hit, plan_of
 from tests.support.metrics import total
 from tests.support.proxy import answer_of, content, script, scripted, thought, words_policy
+from tests.support.pump import NEVER, QUIET, SOON, Client, clocks, until
 
 pytestmark = pytest.mark.anyio
-
-NEVER = 3_600.0
-QUIET = Clocks(NEVER, NEVER, NEVER, NEVER, NEVER, NEVER, NEVER)
-"""No clock of these runs out in a test."""
-SOON = 0.02
-
-
-def clocks(**seconds: float) -> Clocks:
-    return Clocks(**{**dict.fromkeys(Clocks.__slots__, NEVER), **seconds})
-
-
-@dataclass
-class Client:
-    """A sink that notes what it is told. It takes nothing while `gate` is closed."""
-
-    begun: bool = False
-    starts: list[str] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
-    comments: int = 0
-    fields: list[str] = field(default_factory=list)
-    gate: asyncio.Event | None = None
-    streams: bool = True
-    taken: Callable[[Sequence[Command]], None] = lambda _commands: None
-
-    async def begin(self, backend: str, allowed: Mapping[str, Any] = NOTHING) -> None:
-        self.begun = self.streams
-        self.starts.append(backend)
-
-    async def carry_out(self, commands: Sequence[Command], reasoning_field: str) -> None:
-        assert self.begun or not self.streams, "a body before its head"
-        if self.gate is not None:
-            await self.gate.wait()
-        self.taken(commands)
-        self.commands += commands
-        self.fields.append(reasoning_field)
-
-    async def keep_alive(self) -> bool:
-        await self.begin("")
-        self.comments += 1
-        return True
-
-    @property
-    def end(self) -> list[Command]:
-        """The commands that are no text."""
-        return [command for command in self.commands if not isinstance(command, SendText)]
-
-    @property
-    def text(self) -> str:
-        return "".join(said(self.commands).values())
-
-    @property
-    def failure(self) -> str:
-        """The code of the one failure, which is the last thing said."""
-        failures = [command.code for command in self.commands if isinstance(command, FailStream)]
-        assert len(failures) == 1
-        assert isinstance(self.commands[-1], FailStream)
-        return failures[0]
 
 
 def pump_of(
@@ -176,12 +117,6 @@ class Unreachable:
 
     async def aclose(self) -> None:
         return None
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is no event
-            await asyncio.sleep(0.001)
 
 
 async def _none() -> AsyncIterator[Sequence[Event]]:
