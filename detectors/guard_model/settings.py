@@ -53,6 +53,8 @@ class TransformersGuard:
     """For a classifier: what each of its classes means, as a label of this detector or `safe`. All must be named."""
     device: str = "auto"
     dtype: str = "auto"
+    threads: int = 0
+    """CPU threads, for all of the process; 0 leaves it to torch. 1 is fastest for small models."""
     context_tokens: int = 4_096
     """The longest context, in tokens, for Qwen3Guard-Stream. When it is full, it starts again with the end of the
     text. Each open stream keeps its keys and values: about 0.11 MiB a token with the 0.6B model."""
@@ -63,6 +65,8 @@ class TransformersGuard:
         for name, label in self.labels.items():
             if label != SAFE and label not in LABELS:
                 raise ValueError(f"labels: {name}: `{label}` is neither `safe` nor one of {', '.join(LABELS)}")
+        if self.threads < 0:
+            raise ValueError(f"threads must be 0 or more, not {self.threads}")
         if self.context_tokens < 256:
             raise ValueError(f"context_tokens must be 256 or more, not {self.context_tokens}")
 

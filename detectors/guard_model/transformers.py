@@ -38,6 +38,7 @@ _PREFILL: Final = 512
 """Tokens of context in one pass."""
 _NO_THOUGHT: Final = "<think>\n\n</think>\n\n"
 """Before an answer whose thinking is judged by itself, as in the authors' evaluation."""
+_LEVELS: Final = tuple(Level)
 _NOTHING: Final = Judgement(0.0, Level.SAFE, (), 0)
 
 
@@ -61,6 +62,8 @@ def _find(settings: TransformersGuard) -> _Place:
     local = folder.is_dir()
     if not local and settings.model.startswith(("/", "./", "../", "~")):
         raise DetectorError(f"transformers: model: there is no folder {folder}")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     options = {"local_files_only": local, "trust_remote_code": settings.trust_remote_code}
@@ -124,13 +127,14 @@ class ClassifierAdapter:
         return max(found, key=lambda each: each.risk)._replace(consumed=len(new_text))
 
     def _pieces(self, text_so_far: str, new_text: str) -> list[str]:
-        """Texts that the model can read whole: context is left out first, then the new text is cut in two."""
+        """Texts that the model can read whole: context is left out first, then the new text is cut in two, which share
+        the quarter of it in the middle."""
         while text_so_far and not self._fits(text_so_far + new_text):
             text_so_far = text_so_far[(len(text_so_far) + 1) // 2 :]
-        if len(new_text) < 2 or self._fits(text_so_far + new_text):
+        length = len(new_text)
+        if length < 8 or self._fits(text_so_far + new_text):
             return [text_so_far + new_text]
-        middle = len(new_text) // 2
-        return [*self._pieces("", new_text[:middle]), *self._pieces(new_text[:middle], new_text[middle:])]
+        return [*self._pieces("", new_text[: length * 5 // 8]), *self._pieces("", new_text[length * 3 // 8 :])]
 
     def _fits(self, text: str) -> bool:
         return len(self._tokenizer(text, split_special_tokens=True, verbose=False)["input_ids"]) <= self._limit
@@ -316,7 +320,7 @@ class _QueryJudge:
         new, _ = adapter.ids(new_text)
         context = adapter.ids(text_so_far)[0][-max(1, room - len(new)) :] if len(new) < room else []
         worst = _NOTHING
-        for at in range(0, max(1, len(new)), room):
+        for at in range(0, max(1, len(new)), room * 3 // 4):
             out = adapter.forward([*before, *context, *new[at : at + room], *after], None)
             risk, level = adapter.risks(out.query_risk_level_logits[:, -1:], adapter.query_names)[0]
             if risk >= worst.risk:
@@ -339,8 +343,8 @@ class _StreamJudge:
         """The last tokens of the text, to go on with when the context is full."""
         self._ahead = 0
         """Code points that have been read but not consumed: a harmful token that waits for the one after it."""
-        self._last = 0.0
-        """The risk of the last token."""
+        self._last = (0.0, Level.SAFE)
+        """The risk and the level of the last token."""
 
     def score(self, prompt: str, text_so_far: str, new_text: str, *, final: bool = False) -> Judgement:
         if not self._header:
@@ -354,7 +358,7 @@ class _StreamJudge:
             worst = judgement if judgement.risk >= worst.risk else worst
         read = self._ahead + end
         consumed = read
-        if ids and self._last >= WARN and not final:
+        if ids and self._last[0] >= WARN and not final:
             consumed = self._ahead + starts[-1]
         self._ahead = read - consumed
         return worst._replace(consumed=consumed)
@@ -386,9 +390,9 @@ class _StreamJudge:
         self._recent = [*self._recent, *ids][-adapter.limit // 4 :]
         worst = _NOTHING
         for at, (risk, level) in enumerate(adapter.risks(out.risk_level_logits, adapter.answer_names)):
-            both = min(self._last, risk)
-            self._last = risk
+            both = min(self._last[0], risk)
             if both >= worst.risk:
                 category = adapter.answer_names.categories[int(out.category_logits[0, at].argmax())]
-                worst = Judgement(both, level, labels_of([category]), 0)
+                worst = Judgement(both, min(self._last[1], level, key=_LEVELS.index), labels_of([category]), 0)
+            self._last = risk, level
         return worst

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from detectors.guard_model.answers import Answer, Token, Unreadable, read_answer, word_probabilities
 from tests.support.guard_models import chat
 
+near: Any = pytest.approx
+
 LEVELS = ("safe", "controversial", "unsafe")
 QWEN = [
     Token("Safety", {"Safety": 1.0}),
@@ -24,7 +26,7 @@ def test_a_completion_is_its_text_and_its_tokens() -> None:
     assert answer.text == "safe"
     ((token, chances),) = answer.tokens
     assert token == "safe"
-    assert chances == {"safe": pytest.approx(0.75), "unsafe": pytest.approx(0.25)}
+    assert chances == {"safe": near(0.75), "unsafe": near(0.25)}
 
 
 def test_without_log_probabilities_there_are_no_tokens() -> None:
@@ -34,7 +36,7 @@ def test_without_log_probabilities_there_are_no_tokens() -> None:
 def test_the_token_itself_counts_where_it_is_not_among_the_top() -> None:
     data = chat("safe", ("safe", {"safe": 0.5}))
     data["choices"][0]["logprobs"]["content"][0]["top_logprobs"] = []
-    assert read_answer(data).tokens[0].probabilities == {"safe": pytest.approx(0.5)}
+    assert read_answer(data).tokens[0].probabilities == {"safe": near(0.5)}
 
 
 @pytest.mark.parametrize("broken", [[{}], [{"token": "a", "logprob": "high"}], 7, {"a": 1}, [None]])
@@ -67,16 +69,16 @@ def test_what_is_no_completion_is_unreadable(data: Any) -> None:
 def test_words_are_told_by_their_first_token() -> None:
     likely = word_probabilities(Answer("", QWEN), LEVELS, after="Safety:")
     assert likely == {
-        "unsafe": pytest.approx(0.6 / 0.95),
-        "safe": pytest.approx(0.25 / 0.95),
-        "controversial": pytest.approx(0.1 / 0.95),
+        "unsafe": near(0.6 / 0.95),
+        "safe": near(0.25 / 0.95),
+        "controversial": near(0.1 / 0.95),
     }
 
 
 def test_white_space_before_the_word_is_no_word() -> None:
     tokens = [Token("\n\n", {"\n\n": 1.0}), Token("unsafe", {"unsafe": 0.9, "safe": 0.1})]
     likely = word_probabilities(Answer("", tokens), ("safe", "unsafe"))
-    assert likely == {"safe": pytest.approx(0.1), "unsafe": pytest.approx(0.9)}
+    assert likely == {"safe": near(0.1), "unsafe": near(0.9)}
 
 
 @pytest.mark.parametrize(

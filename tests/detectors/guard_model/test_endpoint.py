@@ -15,6 +15,8 @@ from guard.contract import Channel, DetectorError
 from tests.support.guard_models import Reply, by_word, chat, guard_server, moderation
 from tests.support.llamacpp import llamacpp  # noqa: F401 - a fixture
 
+near: Any = pytest.approx
+
 
 def endpoint(url: str, **settings: Any) -> EndpointAdapter:
     adapter = EndpointAdapter(EndpointGuard(url=url, **{"model": "guard", **settings}), 0.5)
@@ -31,11 +33,9 @@ def moderations(url: str, **settings: Any) -> ModerationsAdapter:
 def test_a_chat_is_judged_with_its_context() -> None:
     with guard_server(by_word("bomb")) as there:
         judge = endpoint(there.url, format="llama_guard").open(Channel.CONTENT)
-        assert judge.score("How?", "Take a ", "spoon.") == Judgement(
-            pytest.approx(0.03), Level.SAFE, ("other_harm",), 6
-        )
+        assert judge.score("How?", "Take a ", "spoon.") == Judgement(near(0.03), Level.SAFE, ("other_harm",), 6)
         assert judge.score("How?", "Take a bo", "mb.") == Judgement(
-            pytest.approx(0.98), Level.UNSAFE, ("indiscriminate_weapons",), 3
+            near(0.98), Level.UNSAFE, ("indiscriminate_weapons",), 3
         )
         assert [message["content"] for message in there.requests[1]["messages"]] == ["How?", "Take a bomb."]
         assert there.paths == ["/v1/chat/completions"] * 2
@@ -101,7 +101,7 @@ def test_the_moderations_api_is_shown_the_text_alone() -> None:
 )
 def test_moderations(answer: Any, opinion: Opinion) -> None:
     read = read_moderation(answer)
-    assert (read.risk, read.level) == (pytest.approx(opinion.risk), opinion.level)
+    assert (read.risk, read.level) == (near(opinion.risk), opinion.level)
     assert set(read.categories) == set(opinion.categories)
 
 

@@ -14,6 +14,8 @@ from detectors.guard_model.formats import GUIDELINES, Format, Opinion, Question,
 from guard.contract import Channel
 from tests.support.guard_models import chat
 
+near: Any = pytest.approx
+
 FORMATS = ("qwen3guard_gen", "llama_guard", "granite_guardian", "shieldgemma")
 
 
@@ -28,7 +30,7 @@ def read(name: str, *answers: Mapping[str, Any], ask: Mapping[str, str] | None =
 
 
 def opinion(risk: float, level: Level, *categories: str) -> Opinion:
-    return Opinion(pytest.approx(risk), level, categories)
+    return Opinion(near(risk), level, categories)
 
 
 QWEN_TOKENS = (("Safety", {"Safety": 1.0}), (":", {":": 1.0}))
@@ -72,7 +74,7 @@ def test_how_much_controversial_counts_is_a_setting(controversial: float, risk: 
     said = chat("Safety: Controversial\nCategories: None")
     assert read("qwen3guard_gen", said, controversial=controversial).risk == risk
     sure = chat("Safety: Controversial", *QWEN_TOKENS, (" Controversial", {" Controversial": 1.0}))
-    assert read("qwen3guard_gen", sure, controversial=controversial).risk == pytest.approx(risk)
+    assert read("qwen3guard_gen", sure, controversial=controversial).risk == near(risk)
 
 
 @pytest.mark.parametrize(
