@@ -26,6 +26,7 @@ from guard.events import (
     FailStream,
     FinishChoice,
     RecordDecision,
+    Resume,
     SendNotice,
     SendText,
     SendToolCall,
@@ -102,6 +103,8 @@ class Seen:
 
     choices: dict[int, ChoiceSeen] = field(default_factory=dict)
     records: list[str] = field(default_factory=list)
+    asked: list[dict[str, str]] = field(default_factory=list)
+    """What upstream was asked to go on with: `how`, `reasoning`, `content`."""
     error: str = ""
     upstream: str = "read to its end"
 
@@ -126,6 +129,8 @@ class Seen:
                     self.record(command)
                 case FailStream(code):
                     self.error = code
+                case Resume(_, _, reasoning, content, repair):
+                    self.asked.append({"how": repair.how, "reasoning": reasoning, "content": content})
                 case CancelUpstream():
                     self.upstream = "cancelled"
                 case _:
@@ -150,7 +155,8 @@ def _field(lane: Lane) -> str:
 
 
 def told(intervention: Mapping[str, Any]) -> str:
-    return "{action} {rule}: {detector}/{label} in {channel}".format_map(intervention)
+    how = f" by {intervention['how']}" if intervention.get("how") else ""
+    return "{action} {rule}: {detector}/{label} in {channel}".format_map(intervention) + how
 
 
 def record_line(record: RecordDecision) -> str:
@@ -208,7 +214,8 @@ def read_case(name: str) -> Case:
     choices = {index: ChoiceSeen(**_joined(choice)) for index, choice in written.pop("choices").items()}
     for choice in choices.values():
         choice.order = choice.order or [lane for lane in ("reasoning", "content", "refusal") if getattr(choice, lane)]
-    return Case(name, policy, Seen(choices=choices, **written))
+    asked = [{key: _text(value) for key, value in each.items()} for each in written.pop("asked", ())]
+    return Case(name, policy, Seen(choices=choices, asked=asked, **written))
 
 
 def _joined(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from guard.backends.scripted import ScriptedBackend
+from guard.backends.base import Capabilities
+from guard.backends.scripted import ScriptedBackend, as_recorded
 from guard.contract import PROMPT_CHOICE, Channel, Context, Lane
 from guard.engine.stream import StreamGuard
 from guard.events import ChoiceFinished, Command, Intervention, RecordDecision, TextReceived
@@ -24,6 +25,7 @@ from guard.settings import Settings
 from tests.support.engine import play
 from tests.support.golden import Case, ChoiceSeen, Seen, told
 
+REPAIRS = frozenset({"conclude", "resample", "hand_over"})
 REASONING, CONTENT = Lane(0, Channel.REASONING), Lane(0, Channel.CONTENT)
 
 
@@ -31,7 +33,7 @@ def engine_road(case: Case, _monkeypatch: pytest.MonkeyPatch) -> Seen:
     """The engine alone."""
     header = case.header
     context = Context(prompt=header.prompt, model=header.model)
-    guard = StreamGuard(case.policy().plan(header.model), context, choices=case.choices)
+    guard = StreamGuard(case.policy().plan(header.model), context, choices=case.choices, repairs=REPAIRS)
     seen = Seen()
     seen.note(play(guard, case.events))
     assert guard.ended
@@ -57,7 +59,7 @@ def proxy_road(case: Case, monkeypatch: pytest.MonkeyPatch) -> Seen:
         "n": case.choices,
         "stream": True,
     }
-    backend = ScriptedBackend(lambda _request: answer)
+    backend = ScriptedBackend(as_recorded(answer), capabilities=Capabilities(REPAIRS))
     seen = Seen()
     note = Pump._note
 
@@ -71,6 +73,9 @@ def proxy_road(case: Case, monkeypatch: pytest.MonkeyPatch) -> Seen:
     for chunk in asyncio.run(_ask(create_app(Settings(), policy=case.policy(), backend=backend), body)):
         _note_chunk(seen, chunk)
     assert backend.closed == backend.streams
+    for request in backend.requests:
+        if (kept := request.continuation) is not None:
+            seen.asked.append({"how": kept.how, "reasoning": kept.reasoning, "content": kept.content})
     if backend.streams == 0:
         seen.upstream = "never called"
     return seen
@@ -105,11 +110,13 @@ def _note_chunk(seen: Seen, chunk: Mapping[str, Any]) -> None:
 
 
 def hook_can_play(case: Case) -> bool:
-    """The hook's model speaks in tokens: one choice, thinking then content, ended by the model itself."""
+    """The hook's model speaks in tokens: one choice, thinking then content, ended by the model itself, and never taken
+    up again."""
     allowed = (REASONING, CONTENT)
     spoken = [event.lane for event in case.events if isinstance(event, TextReceived)]
     return (
         not case.expected.error
+        and not case.expected.asked
         and all(lane in allowed for lane in spoken)
         and spoken == sorted(spoken, key=lambda lane: allowed.index(lane))
         and not any(choice.tools for choice in case.expected.choices.values())
