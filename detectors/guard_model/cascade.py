@@ -5,13 +5,14 @@
                             |=== 0.4 ==========|         escalated: the guard model is shown the text before and this
     settled       |-------->                             until it has judged; then a sentence end before the cut
 
-Text is held from the last sentence end before an escalated window's new half, which is where no earlier window has
-settled it. The judge is asked within the feed, so that its word counts at the same place on every machine.
+The first look is the detector `harm` with one low bar: what it would report is escalated (texts in disguise and what
+encoded stretches say among it), and every window at that bar. Text is held as `harm` holds it, from the last sentence
+end before an escalated window's new half, until the guard model has judged. It is asked within the feed, so that its
+word counts at the same place on every machine.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -20,22 +21,33 @@ from detectors.guard_model.adapter import Judge, Unavailable
 from detectors.guard_model.embedded import REACH, Embedded
 from detectors.guard_model.lane import Desk
 from detectors.harm.detector import STEP, WINDOW
-from guard.contract import Finding, Report, Span
+from guard.contract import Finding, Report, Scanner, Span
 
-_SENTENCE: Final = 160
-"""How far back a sentence end is looked for, in code points."""
-_SENTENCE_END: Final = re.compile(r".*(?:[.!?…][\"'”’)\]*]*\s|\n|[。！？])", re.DOTALL)
-_FULL_END: Final = re.compile(r"[.!?…。！？][\"'”’)\]*]*\Z")
+_LONGEST_HELD: Final = 1_600
+"""More than `harm` ever holds back, in code points."""
 
 
 class CascadeScanner:
     """One lane."""
 
-    __slots__ = ("_desk", "_escalate", "_first", "_grid", "_keep", "_open", "_prompt", "_reach", "_settled", "_tail")
+    __slots__ = (
+        "_desk",
+        "_escalate",
+        "_first",
+        "_grid",
+        "_keep",
+        "_open",
+        "_prompt",
+        "_reach",
+        "_scout",
+        "_settled",
+        "_tail",
+    )
 
     def __init__(
         self,
         desk: Desk,
+        scout: Scanner,
         first: Embedded,
         open_judge: Callable[[], Judge],
         prompt: str,
@@ -44,14 +56,16 @@ class CascadeScanner:
         escalate: float,
         tail: int,
     ) -> None:
-        """`tail` is what the judge is shown of the text before, in code points."""
+        """`scout` reports what is to be escalated, on the same lane with the same history. `tail` is what the judge is
+        shown of the text before, in code points."""
         self._desk = desk
+        self._scout = scout
         self._first = first
         self._open = open_judge
         self._prompt = prompt
         self._escalate = escalate
         self._reach = tail
-        self._keep = tail + REACH + _SENTENCE
+        self._keep = tail + max(REACH, _LONGEST_HELD)
         self._grid = Grid(STEP, len(history))
         self._settled = len(history)
         self._tail = history[-self._keep :]
@@ -64,28 +78,31 @@ class CascadeScanner:
         end = self._grid.end - sum(map(len, pieces))
         for piece in pieces:
             end += len(piece)
-            self._look(piece, end, findings)
-            self._settled = max(self._settled, end - self._unfinished())
+            report = self._scout.feed(piece)
+            self._look(piece, end, findings, escalated=bool(report.findings))
+            self._settled = report.settled
         return Report(self._settled, findings, self._desk.take_counts())
 
     def settle(self) -> Report:
         findings: list[Finding] = []
         rest = self._grid.rest()
         end = self._grid.end
-        if rest:
-            self._look(rest, end, findings)
+        reports = [self._scout.feed(rest), self._scout.settle()]
+        escalated = any(report.findings for report in reports)
+        if (rest or escalated) and self._settled < end:
+            self._look(rest, end, findings, escalated=escalated)
         self._settled = end
         return Report(end, findings, self._desk.take_counts())
 
     def peaks(self) -> Mapping[str, float]:
         return self._desk.peaks()
 
-    def _look(self, piece: str, end: int, findings: list[Finding]) -> None:
-        """Look at the window that ends with `piece`, at `end`."""
+    def _look(self, piece: str, end: int, findings: list[Finding], *, escalated: bool) -> None:
+        """Look at the window that ends with `piece`, at `end`; have it judged if the scout or the bar says so."""
         self._tail = (self._tail + piece)[-self._keep :]
         counts = self._desk.counts
         counts["windows"] += 1
-        if self._first.risk(self._tail[-WINDOW:]) < self._escalate:
+        if not escalated and self._first.risk(self._tail[-WINDOW:]) < self._escalate:
             self._desk.clean()
             return
         counts["escalated"] += 1
@@ -101,11 +118,3 @@ class CascadeScanner:
             findings += self._desk.unavailable(error, self._tail, span)
         else:
             findings += self._desk.judged(judgement, span, Span(end - new, end))
-
-    def _unfinished(self) -> int:
-        """How many code points before the last cut belong to a sentence that goes on."""
-        text = self._tail[-_SENTENCE:]
-        if _FULL_END.search(text):
-            return 0
-        ended = _SENTENCE_END.match(text)
-        return len(text) - ended.end() if ended else 0

@@ -18,6 +18,7 @@ from detectors.guard_model.embedded import REACH, Embedded
 from detectors.guard_model.lane import COUNTERS, Desk
 from detectors.guard_model.settings import GuardModelSettings
 from detectors.guard_model.windows import WindowScanner
+from detectors.harm import Harm, HarmSettings
 from guard.contract import Channel, Context, DetectorError, Lane, Stability
 
 PROMPT_EVERY: Final = 2_000
@@ -50,6 +51,8 @@ class GuardModel:
         self.settings = settings
         self._adapter: GuardAdapter | None = None
         self._embedded: Embedded | None = None
+        low, prompt_low = settings.escalate, settings.prompt_escalate
+        self._scout = Harm(name, HarmSettings(low, low, prompt_low, prompt_low))
 
     def load(self) -> None:
         """Load the model, or read the API key and make the client; no request is sent. Raises `DetectorError`."""
@@ -59,6 +62,7 @@ class GuardModel:
         try:
             if settings.cascade or settings.unavailable == "pass_embedded":
                 self._embedded = Embedded(settings.embedded)
+                self._scout.load()
             adapter = _adapter(settings)
             adapter.load()
         except DetectorError as error:
@@ -79,6 +83,7 @@ class GuardModel:
             assert self._embedded is not None
             return CascadeScanner(
                 desk,
+                self._scout.open(lane, context, history),
                 self._embedded,
                 lambda: adapter.open(channel),
                 prompt,

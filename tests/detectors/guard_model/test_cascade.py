@@ -6,8 +6,8 @@ from detectors.guard_model.adapter import Judgement, Level, Reason, Unavailable
 from detectors.guard_model.cascade import CascadeScanner
 from detectors.guard_model.embedded import Embedded
 from detectors.guard_model.lane import Desk
-from detectors.harm import HarmSettings
-from guard.contract import Channel, Finding, Report, Span
+from detectors.harm import Harm, HarmSettings
+from guard.contract import Channel, Context, Finding, Lane, Report, Span
 from guard.testing import chunks
 from tests.support.harm_model import Told
 
@@ -29,10 +29,20 @@ class Notes:
         return Judgement(0.9 if harmful else 0.1, Level.UNSAFE if harmful else Level.SAFE, ("hate",), len(new_text))
 
 
+class ToldHarm(Harm):
+    """With a model that reads the risk from the text."""
+
+    def load(self) -> None:
+        self._model = Told()
+
+
 def scanner(notes: Notes, history: str = "", *, second: bool = False, tail: int = 300) -> CascadeScanner:
     first = Embedded(HarmSettings(), Told())
     desk = Desk("judge", Channel.CONTENT, 0.5, first if second else None)
-    return CascadeScanner(desk, first, lambda: notes, "asked", history, escalate=0.3, tail=tail)
+    scout = ToldHarm("judge", HarmSettings(0.3, 0.3))
+    scout.load()
+    watch = scout.open(Lane(0, Channel.CONTENT), Context(), history)
+    return CascadeScanner(desk, watch, first, lambda: notes, "asked", history, escalate=0.3, tail=tail)
 
 
 def text(*steps: str) -> str:
