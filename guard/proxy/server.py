@@ -49,8 +49,8 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> socket
 
 
 def reserve(host: str, port: int, option: str) -> socket.socket:
-    """Keep a port for `shared` listeners: nobody else gets it while the socket is open, and no connection comes to it.
-    Raises `PortError`, for a port that others share, too."""
+    """Find that a port is free, and keep it for `shared` listeners; no connection comes to this socket itself. Raises
+    `PortError`, for a port that others share, too."""
     with listen(host, port, option) as alone:
         port = alone.getsockname()[1]
     return _bound(host, port, option, shared=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guard.contract import DetectorError
+from guard.observe.audit_file import AuditError
 from guard.policy import PolicyError
 from guard.proxy.app import create_app, create_gateway
 from guard.proxy.control import Control, settings_from
@@ -28,7 +29,7 @@ from guard.proxy.stream_counts import StreamCounts
 from guard.settings import Settings, SettingsError
 from guard.wire.errors import UpstreamError
 
-UNUSABLE = (SettingsError, PolicyError, DetectorError, UpstreamError, PortError)
+UNUSABLE = (SettingsError, PolicyError, DetectorError, UpstreamError, PortError, AuditError)
 """What keeps a guard from starting."""
 
 
@@ -61,6 +62,7 @@ async def work(
     control = await Control.over(socket.socket(fileno=descriptors.control))
     told = await control.hear()
     if told is None:
+        await control.close()
         return 0
     settings = settings_from(told["settings"])
     configure_log(settings)

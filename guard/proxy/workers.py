@@ -216,6 +216,10 @@ class Workers:
             log.warning("killing a worker", pid=process.pid)
             _kill(process)
             await process.wait()
+            self._gone(process)
+        for worker in self._running.values():
+            await worker.control.close()
+        self._running.clear()
         if self._counts_descriptor >= 0:
             os.close(self._counts_descriptor)
             self._counts_descriptor = -1
@@ -242,8 +246,7 @@ class Workers:
         except TimeoutError:
             heard = {"said": "failed", "says": f"guard: a worker did not start within {START_SECONDS:.0f} s", "code": 1}
         if heard is None or heard["said"] != "listening":
-            _kill(process)
-            code = await process.wait()
+            code = await _ended(process)
             self._gone(process)
             await control.close()
             if heard is None:
@@ -260,7 +263,7 @@ class Workers:
         pause = FIRST_PAUSE
         while True:
             await self._converse(worker)
-            code = await worker.process.wait()
+            code = await _ended(worker.process)
             self._lost(worker)
             if self._stopping.is_set():
                 return
@@ -300,10 +303,7 @@ class Workers:
                 future.set_result(None)
         worker.answers.clear()
         self._running.pop(worker.slot, None)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LATE_SECONDS):
-                await worker.process.wait()
-        _kill(worker.process)
+        await worker.control.close()
 
     async def _ask(self, worker: _Worker, **order: Any) -> dict[str, Any] | None:
         """What the worker answers; None if it is gone or takes too long."""
@@ -327,7 +327,7 @@ class Workers:
 
     def _gone(self, process: asyncio.subprocess.Process) -> None:
         self._processes.discard(process)
-        mark_dead(process.pid)
+        mark_dead(process.pid, self._folder)
 
 
 async def serve_workers(
@@ -361,6 +361,15 @@ def worker_command(entry: str) -> list[str]:
     module, _, function = entry.partition(":")
     code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {function}()"
     return [sys.executable, "-c", code]
+
+
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """The exit status of a process that ends, or else is killed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LATE_SECONDS):
+            return await process.wait()
+    _kill(process)
+    return await process.wait()
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from guard.proxy.server import PortError, listen
+from guard.proxy.server import PortError, listen, reserve
 from tests.support.dialects import DONE, VLLM
 from tests.support.guard_process import GuardProcess, guard_serving
 from tests.support.metrics import total
@@ -54,6 +55,42 @@ def test_a_free_port_is_taken(host: str) -> None:
         assert sock.getsockname()[1] > 0
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         assert not sock.getblocking()
+
+
+def test_a_reserved_port_is_for_those_that_share_it() -> None:
+    with reserve("127.0.0.1", 0, "--port") as kept:
+        port = kept.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):  # nothing waits in a queue that nobody will ever read
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        with (
+            listen("127.0.0.1", port, "--port", shared=True),
+            listen("127.0.0.1", port, "--port", shared=True),
+            socket.create_connection(("127.0.0.1", port), timeout=5),
+        ):
+            for taking in (listen, reserve):
+                with pytest.raises(PortError, match="in use"):
+                    taking("127.0.0.1", port, "--port")
+
+
+async def test_a_hangup_reloads_and_a_bad_file_does_no_harm(policy: str) -> None:
+    """The file is written by the test; what the process says of it comes by its admin port and its log."""
+    async with (
+        FakeUpstream(reply(*VLLM.answer("Hello.")), gets=MODELS) as upstream,
+        guard_serving("--upstream", upstream.url, "--no-fallback", "--policy", policy) as guard,
+    ):
+        await asyncio.to_thread(Path(policy).write_text, POLICY.replace("loop", "lopo"))
+        guard.signal(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while not any("policy not reloaded" in line for line in guard.logged):  # noqa: ASYNC110 - a process
+                await asyncio.sleep(0.01)
+        assert guard.get("/readyz").json()["policy"] == "house"
+        await asyncio.to_thread(Path(policy).write_text, POLICY.replace("house", "home"))
+        guard.signal(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while guard.get("/readyz").json()["policy"] != "home":  # noqa: ASYNC110 - a process
+                await asyncio.sleep(0.01)
+        assert guard.sample("guard_policy_reload_successful") == 1
+        assert await asyncio.to_thread(guard.stop) == 0
 
 
 async def read_half(response: httpx.Response) -> tuple[bytes, AsyncIterator[bytes]]:

@@ -48,8 +48,14 @@ class GuardProcess:
         there (`guard_loops_total{channel="content"}`); or 0."""
         return total(self.get("/metrics").text, name.partition("{")[0], **dict(re.findall(r'(\w+)="([^"]*)"', name)))
 
-    def signal(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def workers(self) -> list[int]:
+        """Process ids of its children."""
+        return [
+            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
 
     def wait(self) -> int:
         return self.process.wait(60)

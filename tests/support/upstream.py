@@ -149,9 +149,13 @@ def _chunk(data: bytes) -> bytes:
 class FakeUpstream:
     """Serves on a free port of the loopback while the block lasts."""
 
-    def __init__(self, *replies: Reply) -> None:
+    def __init__(self, *replies: Reply, gets: Reply | None = None) -> None:
+        """`gets` answers every GET, which then takes no turn: a guard asks what the upstream is and which models it
+        has, as often as it likes."""
         assert replies, "say at least one reply"
         self._replies = replies
+        self._gets = gets
+        self._turns = 0
         self.received: list[Received] = []
         self.connections = 0
         self.port = 0
@@ -216,13 +220,19 @@ class FakeUpstream:
 
     async def _serve(self, connection: _Connection) -> None:
         while (received := await connection.read_request()) is not None:
-            index = min(len(self.received), len(self._replies) - 1)
+            answer = self._answer(received)
             async with self._news:
                 self.received.append(received)
                 self._news.notify_all()
-            for step in self._replies[index].steps:
+            for step in answer.steps:
                 await connection.take(step)
             received.answered.set()
+
+    def _answer(self, received: Received) -> Reply:
+        if self._gets is not None and received.method == "GET":
+            return self._gets
+        self._turns += 1
+        return self._replies[min(self._turns, len(self._replies)) - 1]
 
 
 class _Connection:
