@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help install run test lint format bench-quick clean
+.PHONY: help install run test lint format bench-quick repair-table clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ format: install ## let ruff format and mend the code
 
 bench-quick: install ## CPU per streamed event against nginx, in under two minutes
 	@$(BIN)/python -m bench.quick $(ARGS)
+
+repair-table: install ## what becomes of looping answers by action, on a real small model (about 20 minutes)
+	@$(BIN)/python -m bench.repair $(ARGS)
 
 clean: ## remove what the checks leave behind (the installation in .venv stays)
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench/out

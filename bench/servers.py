@@ -137,3 +137,9 @@ def guard(port: int, admin_port: int, upstream: int, policy: str) -> list[str]:
         *("--port", str(port), "--admin-port", str(admin_port)),
         *("--policy", policy),
     ]
+
+
+def guard_with(config: Path, port: int, admin_port: int) -> list[str]:
+    """The command of the guard's proxy with a configuration file."""
+    program = str(Path(sys.executable).with_name("guard"))
+    return [program, "serve", "--config", str(config), "--port", str(port), "--admin-port", str(admin_port)]
