@@ -13,8 +13,9 @@ from typing import Annotated, Final
 
 import typer
 
-COMMANDS: Final = ("serve", "scan", "evaluate", "check", "detectors")
-"""Commands in the order of `guard --help`, each the function of this name in `guard.cli.<name>`."""
+COMMANDS: Final = ("serve", "scan", "evaluate", "check", "detectors", "audit")
+"""Commands in the order of `guard --help`, each the function, or the group of commands, of this name in
+`guard.cli.<name>`."""
 
 _HELP: Final = "QwQ Guard: reviews what a reasoning model writes, while it writes it."
 _INTERRUPTED: Final = 130
@@ -32,7 +33,11 @@ def build_app() -> typer.Typer:
     )
     app.callback(help=_HELP)(_options)
     for name in COMMANDS:
-        app.command(name)(getattr(importlib.import_module(f"guard.cli.{name}"), name))
+        command = getattr(importlib.import_module(f"guard.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 

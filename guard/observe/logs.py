@@ -107,7 +107,7 @@ def name_exceptions(_logger: object, _method: str, record: Record) -> Record:
 
 def make_printable(_logger: object, _method: str, record: Record) -> Record:
     """No value can end its line or act on a terminal."""
-    return {_text(str(name)): _printable(value) for name, value in record.items()}
+    return {printable(str(name)): _printable(value) for name, value in record.items()}
 
 
 def place_of(error: BaseException) -> str:
@@ -118,15 +118,16 @@ def place_of(error: BaseException) -> str:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
-        return _text(value)
+        return printable(value)
     if isinstance(value, Mapping):
-        return {_text(str(name)): _printable(each) for name, each in value.items()}
+        return {printable(str(name)): _printable(each) for name, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [_printable(each) for each in value]
-    return value if value is None or isinstance(value, bool | int | float) else _text(str(value))
+    return value if value is None or isinstance(value, bool | int | float) else printable(str(value))
 
 
-def _text(value: str) -> str:
+def printable(value: str) -> str:
+    """`value`, at most `LONGEST` characters of it, as it may be shown on a terminal."""
     if len(value) > LONGEST:
         value = value[: LONGEST - 1] + "…"
     return _UNSAFE.sub(_escaped, value)
