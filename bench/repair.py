@@ -33,7 +33,7 @@ from guard.testing import scan
 
 PROMPTS: Final = Path(__file__).with_name("looping_prompts.txt")
 NOTICE: Final = "[stopped]"
-TOKENS: Final = 400
+TOKENS: Final = 600
 """The client's `max_tokens`. Left alone, the model fills it."""
 LOOP: Final = {"detector": "loop", "score": 0.9}
 
