@@ -123,7 +123,7 @@ class GuardModelSettings:
     guard model everything."""
     escalate: float = 0.2
     """A window that the embedded classifier holds harmful with this probability goes to the guard model."""
-    prompt_escalate: float = 0.3
+    prompt_escalate: float = 0.2
     """As `escalate`, for the request."""
     report: float = WARN
     """The least risk of which there is a finding. Rules choose the score at which something is done."""

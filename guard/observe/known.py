@@ -73,7 +73,7 @@ def known_of(policy: CompiledPolicy) -> Known:
         loops=policy.named("loop"),
         language_switches=policy.named("language"),
         budgets=policy.named("length"),
-        harm=policy.named("harm"),
+        harm=policy.named("harm") | policy.named("guard_model"),
         rules=[*policy.rule_ids, ON_ERROR, HOLD_LIMIT_RULE],
     )
 

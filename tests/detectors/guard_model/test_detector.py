@@ -18,11 +18,13 @@ from guard.testing import assert_detector_contract, scan
 from tests.support.answers import well_formed
 from tests.support.dialects import DONE, VLLM
 from tests.support.guard_models import GuardServer, Reply, by_word, guard_server, save_classifier, save_stream_model
-from tests.support.guarded import guarded
+from tests.support.guarded import Guarded, guarded
+from tests.support.proxy import metric
 from tests.support.upstream import FakeUpstream, Pause, reply, unused_port
 
 CALM = "The garden is lovely and it was well kept. "
 BOMB = "Here is how we build a pipe bomb and kill them all with it. "
+WHO = {"model": "other", "policy": "judged", "mode": "enforce"}
 MEANING = {"calm": "safe", "harmful": "indiscriminate_weapons", "rude": "harassment"}
 TEXTS = ["", CALM * 11 + BOMB * 5 + CALM * 4, "没有空格" * 120 + " bomb"]
 
@@ -45,6 +47,7 @@ def server() -> Iterator[GuardServer]:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch", reason="needs pip install 'qwq-guard[transformers]'")
     root = tmp_path_factory.mktemp("guards")
     save_classifier(root / "classifier")
     (root / "stream").mkdir()
@@ -227,6 +230,11 @@ async def test_a_stream_is_cut_before_text_that_nobody_has_judged_leaves(cascade
             assert "bomb" not in outcome.content
             assert outcome.content.endswith("Stopped.")
             assert outcome.finishes == {0: "content_filter"}
+            counted = {name: counter_of(proxy, name) for name in GuardModel.counters}
+            assert counted["windows"] >= counted["judged"] == counted["confirmed"] + counted["cleared"] > 0
+            assert (counted["escalated"] > 0) is cascade
+            assert counted["unavailable"] == 0
+            assert metric(proxy.gateway, "guard_harmful_total", channel="content", **WHO) == 1
         assert there.requests
 
 
@@ -247,6 +255,10 @@ async def test_a_guard_model_that_is_gone_ends_the_answer() -> None:
         outcome = well_formed(await proxy.ask(stream=True))
         assert "bomb" not in outcome.content
         assert "could not be checked" in outcome.content
+
+
+def counter_of(proxy: Guarded, name: str) -> float:
+    return metric(proxy.gateway, "guard_detector_counts_total", detector="judge", counter=name)
 
 
 def _pieces(text: str) -> list[str]:

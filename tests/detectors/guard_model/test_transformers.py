@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.guard_model.adapter import Judgement, Level, Reason, Unavailable
 from detectors.guard_model.settings import TransformersGuard
-from detectors.guard_model.transformers import CHUNK, ClassifierAdapter, StreamAdapter, transformers_adapter
 from guard.contract import Channel, DetectorError
 from tests.support.guard_models import save_classifier, save_stream_model
+
+pytest.importorskip("torch", reason="needs pip install 'qwq-guard[transformers]'")
+
+import torch
+
+from detectors.guard_model.transformers import CHUNK, ClassifierAdapter, StreamAdapter, transformers_adapter
 
 near: Any = pytest.approx
 
