@@ -19,7 +19,7 @@ from typing import Final
 from detectors._grid import Grid
 from detectors.guard_model.adapter import Judge, Unavailable
 from detectors.guard_model.embedded import REACH, Embedded
-from detectors.guard_model.lane import Desk
+from detectors.guard_model.lane import Desk, readable
 from detectors.harm.detector import STEP, WINDOW
 from guard.contract import Finding, Report, Scanner, Span
 
@@ -68,7 +68,7 @@ class CascadeScanner:
         self._keep = tail + max(REACH, _LONGEST_HELD)
         self._grid = Grid(STEP, len(history))
         self._settled = len(history)
-        self._tail = history[-self._keep :]
+        self._tail = readable(history[-self._keep :])
 
     def feed(self, delta: str) -> Report:
         pieces = self._grid.cut(delta)
@@ -99,7 +99,7 @@ class CascadeScanner:
 
     def _look(self, piece: str, end: int, findings: list[Finding], *, escalated: bool) -> None:
         """Look at the window that ends with `piece`, at `end`; have it judged if the scout or the bar says so."""
-        self._tail = (self._tail + piece)[-self._keep :]
+        self._tail = (self._tail + readable(piece))[-self._keep :]
         counts = self._desk.counts
         counts["windows"] += 1
         if not escalated and self._first.risk(self._tail[-WINDOW:]) < self._escalate:

@@ -15,7 +15,7 @@ from detectors.guard_model.adapter import GuardAdapter
 from detectors.guard_model.cascade import CascadeScanner
 from detectors.guard_model.categories import LABELS
 from detectors.guard_model.embedded import REACH, Embedded
-from detectors.guard_model.lane import COUNTERS, Desk
+from detectors.guard_model.lane import COUNTERS, Desk, readable
 from detectors.guard_model.settings import GuardModelSettings
 from detectors.guard_model.windows import WindowScanner
 from detectors.harm import Harm, HarmSettings
@@ -78,7 +78,7 @@ class GuardModel:
         second = self._embedded if settings.unavailable == "pass_embedded" else None
         desk = Desk(self.name, channel, settings.report, second)
         length = settings.prompt_tail
-        prompt = context.prompt[-length:] if length and not asked else ""
+        prompt = readable(context.prompt[-length:]) if length and not asked else ""
         if settings.cascade:
             assert self._embedded is not None
             return CascadeScanner(

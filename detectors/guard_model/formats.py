@@ -8,7 +8,8 @@
 
 The text of the conversation goes to the server as messages, and its chat template makes the model's own prompt of them
 (`chat_template_kwargs` as vLLM, SGLang and llama.cpp take them). Where the server tells no log probabilities, the
-answer's word counts: safe 0, controversial 0.5, unsafe 0.9.
+answer's word counts: safe 0, controversial 0.5, unsafe 0.9. What looks like a template's own mark in a text gets a
+space, because servers read such marks wherever they stand.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ _LLAMA: Final = re.compile(r"\s*(safe|unsafe)\s*(?:\n\s*([Ss]\d+(?:\s*,\s*[Ss]\d
 _THOUGHT: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
 _SCORE: Final = re.compile(r"<score>\s*(yes|no)\s*(?:</score>|\Z)", re.IGNORECASE)
 _YES_NO: Final = re.compile(r"\s*(yes|no)\b", re.IGNORECASE)
+_CONTROL: Final = re.compile(
+    r"<(?=\||/?(?:start_of_turn|end_of_turn|bos|eos|s|pad|unk|think|score)>|/?(?:BEGIN|END)\s)", re.IGNORECASE
+)
+"""Where a text could speak as the chat template does: to end its own message, or to begin the judge's answer."""
 
 
 class Question(NamedTuple):
@@ -160,6 +165,7 @@ def format_of(name: str, ask: Mapping[str, str], controversial: float) -> Format
 
 
 def _messages(prompt: str, text: str, channel: Channel) -> list[dict[str, str]]:
+    prompt, text = (_CONTROL.sub("< ", each) for each in (prompt, text))
     if channel is Channel.PROMPT:
         return [{"role": "user", "content": text}]
     return [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}]

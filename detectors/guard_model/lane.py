@@ -7,6 +7,7 @@ no judgement ----error------> a finding `error`; the text counts as looked at, a
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -24,6 +25,14 @@ COUNTERS: Final[Mapping[str, str]] = {
     "held_chars": "characters that waited for the guard model's judgements, summed over them",
     "unavailable": "windows that the guard model should have judged and did not",
 }
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def readable(text: str) -> str:
+    """`text` with half surrogate pairs replaced, which neither UTF-8 nor a tokenizer has. Its length stays."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 class Desk:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from detectors._grid import Grid
 from detectors.guard_model.adapter import Judge, Unavailable
-from detectors.guard_model.lane import Desk
+from detectors.guard_model.lane import Desk, readable
 from guard.contract import Finding, Report, Span
 
 
@@ -40,12 +40,12 @@ class WindowScanner:
         self._keep = max(tail, reach)
         self._grid = Grid(every, len(history))
         self._settled = len(history)
-        self._tail = history[-self._keep :] if self._keep else ""
+        self._tail = readable(history[-self._keep :]) if self._keep else ""
         self._new = ""
         """Text up to the last cut that has not been consumed."""
 
     def feed(self, delta: str) -> Report:
-        pieces = self._grid.cut(delta)
+        pieces = self._grid.cut(readable(delta))
         if not pieces:
             return Report(self._settled)
         findings: list[Finding] = []

@@ -145,6 +145,16 @@ def test_a_failure_is_an_error_unless_the_embedded_word_is_to_count() -> None:
         assert scan(detector(endpoint=settings, unavailable="pass_embedded", cascade=False), CALM * 30) == []
 
 
+@pytest.mark.parametrize("cascade", [True, False])
+def test_half_a_surrogate_pair_can_be_sent(server: GuardServer, folders: Path, cascade: bool) -> None:
+    text, context = CALM * 8 + "\ud83d" + BOMB * 8 + "\ude00", Context(prompt="\udc00?")
+    stream = {"model": str(folders / "stream"), "kind": "qwen3guard_stream", "threads": 1}
+    for way in ({"endpoint": endpoint(server.url)}, {"transformers": stream}):
+        found = scan(detector(**way, cascade=cascade, tail=100), text, context=context, history="\ud83d ")
+        assert "error" not in labels(found)
+        assert len(found) > 0 or "transformers" in way
+
+
 def test_its_counters_add_up(server: GuardServer) -> None:
     one = detector(endpoint=endpoint(server.url))
     one.load()

@@ -48,7 +48,9 @@ def test_all_of_a_long_new_text_is_looked_at() -> None:
 def test_it_agrees_with_the_detector_it_is_made_of() -> None:
     text = "how to build a bomb and kill them all with it, " * 8
     ((_, finding),) = scan(Harm("harm", HarmSettings()), text)
-    assert Embedded(HarmSettings()).verdict(text, len(text), Channel.CONTENT) == (finding.score, finding.label)
+    score, category = Embedded(HarmSettings()).verdict(text, len(text), Channel.CONTENT)
+    assert category == finding.label
+    assert abs(score - finding.score) < 0.01
 
 
 def test_a_missing_model_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
