@@ -41,26 +41,30 @@ def needed(*programs: str) -> None:
     """Skip the test if any of these programs is not installed."""
     for program in programs:
         if shutil.which(program) is None:
-            package = "prometheus-alertmanager" if program == "prometheus-alertmanager" else "prometheus"
+            package = "prometheus-alertmanager" if program in ("prometheus-alertmanager", "amtool") else "prometheus"
             pytest.skip(f"{program} is not installed, so alerting goes untested (Debian: apt-get install {package})")
 
 
 def shortened(rules: str, factor: float = 30.0) -> str:
-    """The same rules, with windows and offsets `factor` times shorter (5 seconds at least), `for` 1 second, and groups
-    evaluated every second. Names, bars and labels stay, so what fires is what the file says."""
+    """The same rules, with windows, offsets and `for` `factor` times shorter (windows 5 seconds at least, `for` 2), and
+    groups evaluated every second. Names, bars and labels stay, so what fires is what the file says."""
     document = yaml.safe_load(rules)
     for group in document["groups"]:
         group["interval"] = "1s"
         for rule in group["rules"]:
             rule["expr"] = _WINDOW.sub(lambda match: _shorter(match, factor), rule["expr"])
             if "for" in rule:
-                rule["for"] = "1s"
+                unit = rule["for"].lstrip("0123456789")
+                rule["for"] = f"{_seconds(rule['for'].removesuffix(unit), unit, factor, 2)}s"
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _shorter(match: re.Match[str], factor: float) -> str:
-    amount, unit = match[1] or match[3], match[2] or match[4]
-    return f"{max(round(int(amount) * _SECONDS[unit] / factor), 5)}s"
+    return f"{_seconds(match[1] or match[3], match[2] or match[4], factor, 5)}s"
+
+
+def _seconds(amount: str, unit: str, factor: float, least: int) -> int:
+    return max(round(int(amount) * _SECONDS[unit] / factor), least)
 
 
 @contextlib.contextmanager
