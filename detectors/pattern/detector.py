@@ -5,9 +5,9 @@
                +--> as it stands -----------------------> lists with `shadow: false`, secrets
                +--> encoded stretches --> what they say --> all of the above, three layers deep
 
-Text is held from the start of the earliest match that may still be open, or of a stretch that looks encoded until it
-ends; what can no longer become a match is let go. A match that began in text that had to leave (a settled lane taken up
-again) is reported for what has not left.
+Of a tool call JSON's escapes are undone first. Text is held from the start of the earliest match that may still be
+open, or of a stretch that looks encoded until it ends; what can no longer become a match is let go. A match that began
+in text that had to leave (a settled lane taken up again) is reported for what has not left.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any, ClassVar, Final, NamedTuple
 from detectors._confusables import BLANKS
 from detectors._encoded import LAYERS, Said, Stretches
 from detectors._shadow import Raw, Shadow, View
+from detectors._unescaped import for_lane
 from detectors.pattern.matcher import Cursor, Matcher
 from detectors.pattern.settings import PatternSettings
 from detectors.pattern.units import SECRET, file_units, pattern_units, word_units
-from guard.contract import Context, DetectorError, Finding, Lane, Report, Span, Stability
+from guard.contract import Context, DetectorError, Finding, Lane, Report, Scanner, Span, Stability
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BLANK: Final = re.compile(f"[{BLANKS}]")
@@ -69,10 +70,13 @@ class Pattern:
             except ValueError as error:
                 raise DetectorError(f"{self.name}: {error}") from error
 
-    def open(self, lane: Lane, context: Context, history: str = "") -> PatternScanner:
-        if self._matchers is None:
+    def open(self, lane: Lane, context: Context, history: str = "") -> Scanner:
+        matchers = self._matchers
+        if matchers is None:
             raise DetectorError(f"{self.name}: load() has not been called")
-        return PatternScanner(self.name, self._matchers, history=history, labels=self.labels)
+        return for_lane(
+            lane, history, lambda history: PatternScanner(self.name, matchers, history=history, labels=self.labels)
+        )
 
 
 class _Match(NamedTuple):

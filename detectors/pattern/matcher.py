@@ -116,6 +116,8 @@ class Cursor:
                 start, end = found.span(unit.group)
                 # What stands beside a word may be the end of the word before it.
                 at = max(end - 1, start + 1) if unit.group else end
-                self._next[unit] = at + base
                 if unit.check is None or unit.check(text[start:end]):
                     yield Hit(unit, start + base, end + base)
+                else:
+                    at = start + 1  # digits before a number must not hide it
+                self._next[unit] = at + base

@@ -1,6 +1,7 @@
 """Finds personal data and secrets.
 
-    raw text --> Seen (shadow text, case kept) --> Pieces -----> Presidio's recognizers, once a piece
+    raw text (a tool call's: with JSON's escapes undone)
+             --> Seen (shadow text, case kept) --> Pieces -----> Presidio's recognizers, once a piece
                                                --> Cursor -----> secrets (`detectors.pattern`)
                                                --> Sentences --> a spaCy model, if one is set
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from detectors._unescaped import for_lane
 from detectors.pattern.matcher import Cursor, Matcher, expression
 from detectors.pattern.settings import PatternSettings
 from detectors.pattern.units import pattern_units
@@ -22,7 +24,7 @@ from detectors.pii.entities import ENTITIES
 from detectors.pii.pieces import Pieces, Sentences
 from detectors.pii.settings import PiiSettings
 from detectors.pii.view import Seen
-from guard.contract import Channel, Context, DetectorError, Finding, Lane, Report, Span, Stability
+from guard.contract import Context, DetectorError, Finding, Lane, Report, Scanner, Span, Stability
 
 if TYPE_CHECKING:
     from detectors.pii.model import Model
@@ -98,10 +100,11 @@ class Pii:
         except ValueError as error:
             raise DetectorError(f"{self.name}: {error}") from error
 
-    def open(self, lane: Lane, context: Context, history: str = "") -> PiiScanner:
-        if self._looks is None:
+    def open(self, lane: Lane, context: Context, history: str = "") -> Scanner:
+        looks = self._looks
+        if looks is None:
             raise DetectorError(f"{self.name}: load() has not been called")
-        return PiiScanner(self.name, self._looks, lane, self.labels, history)
+        return for_lane(lane, history, lambda history: PiiScanner(self.name, looks, self.labels, history))
 
 
 class _Match(NamedTuple):
@@ -129,10 +132,10 @@ class PiiScanner:
         "_view",
     )
 
-    def __init__(self, name: str, looks: Looks, lane: Lane, labels: Mapping[str, str], history: str) -> None:
+    def __init__(self, name: str, looks: Looks, labels: Mapping[str, str], history: str) -> None:
         self._name = name
         self._looks = looks
-        self._view = Seen(json=lane.channel is Channel.TOOL)
+        self._view = Seen()
         self._pieces = Pieces()
         self._cursor = Cursor(looks.secrets)
         self._sentences = Sentences() if looks.model is not None else None

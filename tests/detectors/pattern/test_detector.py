@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors._shadow import shadow
-from detectors.pattern import Pattern, PatternRule, PatternSettings, WordList
+from detectors.pattern import Pattern, PatternRule, PatternScanner, PatternSettings, WordList
 from guard.contract import Channel, Context, DetectorError, Finding, Lane, Span
 from guard.engine.stream import StreamGuard
 from guard.events import ChoiceFinished, Event, Mask, TextReceived, UpstreamEnded
@@ -114,6 +115,26 @@ def test_scores_checks_and_lengths_are_each_rules_own() -> None:
     assert got == [("mild", 0.3, "zounds"), ("card", 0.9, "4111 1111 1111 1111"), ("key", 0.9, "key=abcdefgh")]
 
 
+def test_what_a_checksum_refuses_does_not_hide_what_follows() -> None:
+    made = Pattern("p", PatternSettings(patterns={"card": PatternRule(r"\b\d{4}(?: ?\d{4}){3}\b", check="luhn")}))
+    assert found("0001 4111 1111 1111 1111", made) == ["4111 1111 1111 1111"]
+    assert found("0001 0002 4111 1111 1111 1111 0003", made) == ["4111 1111 1111 1111"]
+    assert found("4111 1111 1111 1111 4111 1111 1111 1111", made) == ["4111 1111 1111 1111"] * 2
+
+
+def test_in_a_tool_call_jsons_escapes_are_undone_and_masked_whole() -> None:
+    made = detector("zounds")
+    for word in ("zounds", "\\u007aounds", "z\\u200bounds", "\\nzounds", "zo\\u0075\\u006eds", "\\u006d\\u0062haqf"):
+        text = f'send\n{{"text": "so {word} it is", "n": 5}}'
+        ((_, finding),) = scan(made, text, lane=Lane(0, Channel.TOOL, 0))
+        start, end = finding.span
+        assert json.loads(f"{text[:start]}▮{text[end:]}".partition("\n")[2])["text"].strip("\n") in (
+            "so ▮ it is",
+            "so \n▮ it is",
+        )
+    assert found("\\u007aounds", made) == []
+
+
 def test_words_come_from_files(tmp_path: Path) -> None:
     file = tmp_path / "words.txt"
     file.write_text("# oaths\nzounds\n\n  egad sir \n", encoding="utf-8")
@@ -153,6 +174,7 @@ def test_a_match_that_began_in_the_history_is_reported_for_the_rest() -> None:
     scanner = detector().open(LANE, Context(), history="zounds zou")
     findings: list[Finding] = [*scanner.feed("nds and ").findings, *scanner.settle().findings]
     assert [(finding.span, finding.evidence) for finding in findings] == [(Span(10, 13), Span(7, 13))]
+    assert isinstance(scanner, PatternScanner)
     assert scanner.peaks() == {"oath": 0.9}
 
 
@@ -173,9 +195,13 @@ def test_keeps_the_contract() -> None:
     )
     disguised = "z\u200bounds ｚｏｕｎｄｓ \u202esdnuoz\u202c zo\u2800unds egad   sir! #x\n# a line\nkey=abc IT it c++"
     encoded = f" 他是笨蛋 ПЁС {base64.b64encode(b'egad sir').decode()} {b'zounds'.hex()} a%20zounds mbhaqf"
-    assert_detector_contract(
-        Pattern("pattern", settings), [disguised, encoded, (disguised + encoded) * 3, "plain words " * 60, "zou" * 40]
-    )
+    escaped = json.dumps(disguised) + "\\u007aounds \\\\u \\" + json.dumps(encoded, ensure_ascii=False)
+    for lane in (LANE, Lane(0, Channel.TOOL, 0)):
+        assert_detector_contract(
+            Pattern("pattern", settings),
+            [disguised, encoded, escaped, (disguised + encoded) * 3, "plain words " * 60, "zou" * 40],
+            lane=lane,
+        )
 
 
 PARTLY = (base64.b64encode(b"oh zounds").decode(), b"gadzooks".hex(), "%20zounds", "\u202esdnuoz\u202c")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.pii import Pii, PiiSettings
+from detectors.pii import Pii, PiiScanner, PiiSettings
 from guard.contract import Channel, Context, DetectorError, Finding, Lane, Span
 from guard.engine.stream import StreamGuard
 from guard.events import ChoiceFinished, Event, Mask, TextReceived, UpstreamEnded
@@ -183,6 +183,7 @@ def test_a_number_that_began_in_the_history_is_reported_for_the_rest() -> None:
     scanner = detector().open(LANE, Context(), history="ada@example.org 4111 1111 ")
     findings: list[Finding] = [*scanner.feed("1111 1111 and ").findings, *scanner.settle().findings]
     assert [(finding.label, finding.span) for finding in findings] == [("CREDIT_CARD", Span(26, 35))]
+    assert isinstance(scanner, PiiScanner)
     assert scanner.peaks()["CREDIT_CARD"] == 1.0
     assert scanner.peaks()["EMAIL_ADDRESS"] == 0.0
 
