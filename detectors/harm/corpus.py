@@ -48,6 +48,18 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def read_outputs(path: Path) -> list[str]:
+    """The outputs of transcripts. Raises `ValueError` that names the line where there is none."""
+    outputs = []
+    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                outputs.append(str(json.loads(line)["output"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}:{number}: has no `output`: {error!r}") from error
+    return outputs
+
+
 def windows(text: str) -> list[str]:
     """`text` in windows as the detector scores them, without the last, partial step of a long text."""
     return [text[start : start + WINDOW] for start in range(0, max(1, len(text) - WINDOW + 1), STEP)]

@@ -20,9 +20,14 @@ BITS: Final = 19
 PIECES: Final = (4, 5)
 """Lengths of the pieces of a word, its boundaries included."""
 _MASK: Final = (1 << BITS) - 1
-_LONGEST: Final = 24
+LONGEST: Final = 24
 """Code points of a word that are looked at; what is longer is no word of any language."""
 _LETTER: Final = r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+_TURNED: Final = frozenset({"gur", "naq", "bs", "gb", "vf", "lbh", "sbe", "gung", "ubj"})
+"""the, and, of, to, is, you, for, that, how."""
+_ROT13: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
+HAN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""A character that is a word of its own."""
 _WORD: Final = re.compile(rf"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|{_LETTER}+(?:['’]{_LETTER}+)*|\d+")
 
 
@@ -31,9 +36,21 @@ def words(text: str) -> list[str]:
     return ["0" if word[0].isdecimal() else word for word in _WORD.findall(text.lower())]
 
 
+def upright(sequence: list[str]) -> list[str]:
+    """The words of a text, turned back where it is in rot13: where two of the commonest English words are so."""
+    if len(_TURNED.intersection(sequence)) < 2:
+        return sequence
+    return [word.translate(_ROT13) for word in sequence]
+
+
+def word_bucket(word: str) -> int:
+    """The bucket of the word itself: the first of `word_buckets`."""
+    return crc32(word[:LONGEST].encode()) & _MASK
+
+
 def word_buckets(word: str) -> list[int]:
     """The buckets of a word and of its pieces."""
-    word = word[:_LONGEST]
+    word = word[:LONGEST]
     buckets = [crc32(word.encode()) & _MASK]
     if len(word) > 3:
         bounded = f"<{word}>"

@@ -1,11 +1,16 @@
 """The harm model: a sum of weights, one per bucket of a hashed text, made a probability.
 
-    window -> features -> risk:     TF-IDF, length 1 -> sum of weights -> Platt scaling -> probability of harm
-                       -> category: the same with a small table for each category; the largest wins
+    window -> features -> risk:     TF-IDF, length 1 -> sum of weights -.
+                                    words -> sum of their senses, damped +-> Platt scaling -> probability of harm
+                       -> category: the first with a small table for each category; the largest wins
+
+A word's sense is one number: what its word vector says of harm, learned from the words that the training texts hold and
+known for many that they do not. The sum is weighted by IDF.
 
 The file is a line of JSON (format, sizes, scales, calibration, the names of the categories) and, compressed, the
-tables. The large ones hold, for each bucket, a signed byte for weight times IDF and an unsigned one for the IDF, which
-the length needs. Reading and using it needs nothing but the standard library.
+tables. The large ones hold, for each bucket, a signed byte for weight times IDF, an unsigned one for the IDF, which the
+length needs, and a signed one for the sense, 0 where the word is not known. Reading and using it needs nothing but the
+standard library.
 """
 
 from __future__ import annotations
@@ -20,12 +25,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from detectors.harm.features import BITS, pair_bucket, word_buckets, words
+from detectors.harm.features import BITS, pair_bucket, upright, word_bucket, word_buckets, words
+from detectors.harm.seen import seen
 
-FORMAT: Final = "qwq-guard harm 1"
+FORMAT: Final = "qwq-guard harm 2"
 SHIPPED: Final = Path(__file__).with_name("model.bin")
 IDF_STEPS: Final = 16
 """An IDF is stored in sixteenths."""
+DAMPING: Final = 0.75
+"""The senses of a text are summed and divided by the sum of their IDFs to this power: 1 would make it their mean, but a
+long text that keeps speaking of something says more than a short one."""
 _SQUARES: Final = tuple(value * value for value in range(256))
 _WORDS: Final = 16_384
 """Words whose weight is remembered."""
@@ -40,6 +49,8 @@ class Card:
     scale: float
     """What one step of a weight of the large table is worth, in log-odds before calibration."""
     bias: float
+    sense_scale: float
+    """What one step of the damped sum of senses is worth, in the same log-odds."""
     slope: float
     """Platt scaling: probability = sigmoid(slope * log-odds + offset)."""
     offset: float
@@ -57,41 +68,54 @@ class ModelError(ValueError):
 class Model:
     """Immutable but for a cache; safe to use from several threads."""
 
-    def __init__(self, card: Card, risks: bytes, idfs: bytes, tables: bytes) -> None:
+    def __init__(self, card: Card, risks: bytes, idfs: bytes, senses: bytes, tables: bytes) -> None:
         if card.format != FORMAT or card.bits != BITS:
             raise ModelError(f"it is {card.format!r} with 2**{card.bits} buckets, not {FORMAT!r} with 2**{BITS}")
-        if not len(risks) == len(idfs) == 1 << card.bits or len(tables) != len(card.categories) << card.category_bits:
+        if (
+            not len(risks) == len(idfs) == len(senses) == 1 << card.bits
+            or len(tables) != len(card.categories) << card.category_bits
+        ):
             raise ModelError("its tables have not the sizes that its first line says")
         self.card = card
         self.risks = risks
         self.idfs = idfs
+        self.senses = senses
         self.tables = tables
         self._risks = memoryview(risks).cast("b")
+        self._senses = memoryview(senses).cast("b")
         size = 1 << card.category_bits
         self._categories = [memoryview(tables)[at : at + size].cast("b") for at in range(0, len(tables), size)]
         self._word = lru_cache(_WORDS)(self._weigh)
 
     def risk(self, text: str) -> float:
         """The probability that `text`, a window of some 400 characters, is harmful. 0 for a text without words."""
-        sequence = words(text)
+        return self.weigh(seen(text))
+
+    def weigh(self, text: str) -> float:
+        """`risk` of a text that has been `seen`."""
+        sequence = upright(words(text))
         if not sequence:
             return 0.0
         risks, idfs, word = self._risks, self.idfs, self._word
-        total = square = 0
+        total = square = sense = known = 0
         for each in set(sequence):
-            weight, length = word(each)
+            weight, length, meaning, idf = word(each)
             total += weight
             square += length
+            sense += meaning
+            known += idf
         for pair in set(itertools.pairwise(sequence)):
             bucket = pair_bucket(*pair)
             total += risks[bucket]
             square += _SQUARES[idfs[bucket]]
         raw = self.card.scale * total * IDF_STEPS / math.sqrt(square) + self.card.bias
+        if known:
+            raw += self.card.sense_scale * sense / known**DAMPING
         return sigmoid(self.card.slope * raw + self.card.offset)
 
     def category(self, text: str) -> str:
         """Which kind of harm it would be, if it is harmful. A guess: see the model card."""
-        buckets = text_buckets(words(text))
+        buckets = text_buckets(upright(words(seen(text))))
         root = math.sqrt(max(1, sum(_SQUARES[self.idfs[bucket]] for bucket in buckets))) / IDF_STEPS
         mask = (1 << self.card.category_bits) - 1
         folded = [(bucket & mask, self.idfs[bucket]) for bucket in buckets]
@@ -104,12 +128,20 @@ class Model:
     def to_bytes(self) -> bytes:
         """The file: the same bytes for the same model."""
         head = json.dumps(asdict(self.card), sort_keys=True).encode() + b"\n"
-        return head + lzma.compress(self.risks + self.idfs + self.tables, preset=9 | lzma.PRESET_EXTREME)
+        return head + lzma.compress(self.risks + self.idfs + self.senses + self.tables, preset=9 | lzma.PRESET_EXTREME)
 
-    def _weigh(self, word: str) -> tuple[int, int]:
-        """The sum of a word's weights, and its share of the square of the length."""
+    def _weigh(self, word: str) -> tuple[int, int, int, int]:
+        """The sum of a word's weights, its share of the square of the length; its sense times its IDF, and its IDF, or
+        nothing of both where the sense is not known."""
         buckets = word_buckets(word)
-        return sum(self._risks[bucket] for bucket in buckets), sum(_SQUARES[self.idfs[bucket]] for bucket in buckets)
+        bucket = word_bucket(word)
+        idf = self.idfs[bucket] if self._senses[bucket] else 0
+        return (
+            sum(self._risks[bucket] for bucket in buckets),
+            sum(_SQUARES[self.idfs[bucket]] for bucket in buckets),
+            self._senses[bucket] * idf,
+            idf,
+        )
 
 
 def text_buckets(sequence: Sequence[str]) -> list[int]:
@@ -133,7 +165,7 @@ def parse_model(data: bytes) -> Model:
     except (ValueError, TypeError, lzma.LZMAError) as error:
         raise ModelError(f"it cannot be read: {error}") from error
     size = 1 << card.bits
-    return Model(card, tables[:size], tables[size : 2 * size], tables[2 * size :])
+    return Model(card, tables[:size], tables[size : 2 * size], tables[2 * size : 3 * size], tables[3 * size :])
 
 
 @lru_cache(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.harm.corpus import Row, excerpts, read_rows, windows
+from detectors.harm.corpus import Row, excerpts, read_outputs, read_rows, windows
 
 ROW = Row("a-1", "a", "response", "x" * 1_000, True, "hate")
 
@@ -54,3 +54,12 @@ def test_refusals_are_no_harm() -> None:
     assert excerpts(ROW._replace(text=refusal), 6) == []
     assert excerpts(ROW._replace(text=refusal, harmful=False), 6) == [refusal]
     assert excerpts(ROW._replace(text=refusal, role="prompt"), 6) == [refusal]
+
+
+def test_outputs_of_transcripts_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "transcripts.jsonl.xz"
+    file.write_bytes(lzma.compress(b'{"id": 1, "output": "a"}\n{"id": 2, "output": "b"}\n'))
+    assert read_outputs(file) == ["a", "b"]
+    file.write_bytes(lzma.compress(b'{"id": 1, "output": "a"}\n{"id": 2}\n'))
+    with pytest.raises(ValueError, match=r"transcripts\.jsonl\.xz:2: has no `output`"):
+        read_outputs(file)

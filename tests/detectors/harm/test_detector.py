@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import lzma
+from collections.abc import Callable
 
 import pytest
 
@@ -64,6 +66,8 @@ TEXTS = [
     text("", "", "r0.7", "r0.7")[:-150],
     "。" * 700 + "r0.98" + "没有空格" * 300,
     "r0.7" * 400,
+    "calm " * 30 + base64.b64encode(("All is well. " * 30 + "r0.8 ").encode()).decode() + " calm" * 90,
+    "r0.7\u0336\u200b " * 60 + "\u202e" + "fine " * 90,
 ]
 
 
@@ -78,7 +82,7 @@ def test_one_mark_is_in_two_windows_and_so_confirmed() -> None:
 
 def test_a_window_that_the_next_one_does_not_confirm_is_cleared() -> None:
     """A mark across a cut lies whole in one window only."""
-    split = "x" * 398 + "r0.7" + "x" * 198 + text("", "")
+    split = "x " * 199 + "r0.7" + "x " * 99 + text("", "")
     assert found(split) == []
     assert settled(split) == [200, 400, 400, 800, 1000]
 
@@ -111,10 +115,43 @@ def test_prompts_have_higher_bars() -> None:
     assert found(text("", "", "r0.98", ""), prompt)[0][0] == 800
 
 
+def test_characters_that_are_not_seen_do_not_fill_a_window() -> None:
+    """Fifty marks on each letter: a window of 400 raw characters would show eight of them."""
+    hidden = "".join(char + "\u0336" * 30 for char in "All is well. And r0.98 of it, says who knows it well. ") * 3
+    ((_, score, _), *_) = found(hidden)
+    assert score == 0.98
+
+
+@pytest.mark.parametrize("encode", [lambda said: base64.b64encode(said).decode(), bytes.hex])
+def test_what_an_encoded_stretch_says_is_judged(encode: Callable[[bytes], str]) -> None:
+    said = encode(b"All is well here, but for r0.85, which is not.")
+    before = "All is well here. " * 20
+    ((_, finding),) = scan(detector(), f"{before}It is {said} as they say. " + "All is well here. " * 30)
+    start = len(before) + len("It is ")
+    assert (finding.score, finding.evidence) == (0.85, (start, start + len(said)))
+    assert finding.detail["decoded"] in ("base64", "hex")
+    assert not scan(detector(), before + encode(b"All is well here, and it stays so.") + " so. " + before)
+
+
+def test_an_encoding_in_an_encoding_is_judged_three_layers_deep() -> None:
+    said = b"All is well here, but for r0.85, which is not."
+    for layer in range(1, 5):
+        said = base64.b64encode(said)
+        scores = [finding.score for _, finding in scan(detector(), f"It is {said.decode()} as they say.")]
+        assert scores == ([0.85] if layer <= 3 else []), layer
+
+
+def test_an_encoded_stretch_is_held_until_it_ends() -> None:
+    said = base64.b64encode(b"All is well here. " * 20).decode()
+    steps = settled("All is well here, I say: " * 8 + said + " " + "All is well. " * 60)
+    assert steps[1:3] == [200, 200]
+    assert steps[-1] > 800
+
+
 def test_text_is_settled_to_the_end_of_a_sentence() -> None:
     calm = "A sentence of thirty letters. " * 20 + "And one that has not"
     assert settled(calm[:200]) == [180]
-    assert settled("x" * 400) == [200, 400]
+    assert settled("x " * 200) == [200, 400]
     assert settled("一句话。" * 50 + "没有") == [200, 200]
 
 
@@ -125,12 +162,11 @@ def test_a_suspected_window_is_held_until_it_is_confirmed_or_cleared() -> None:
 def test_what_waits_is_bounded() -> None:
     one = detector()
     one.load()
-    worst = 0
     for each in ("r0.7 " * 1_000, text("", "r0.7") * 20, "x" * 5_000, (CALM * 10 + "r0.7") * 30):
-        scanner = one.open(CONTENT, Context())
+        scanner, worst = one.open(CONTENT, Context()), 0
         for number, piece in enumerate(chunks(each, 16), 1):
             worst = max(worst, 16 * number - scanner.feed(piece).settled)
-    assert worst < 400 + 160 + 16
+        assert worst < (1_000 + 200 if each[0] == "x" else 400 + 160) + 16
 
 
 def test_history_is_remembered_and_not_reported() -> None:

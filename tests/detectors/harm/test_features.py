@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detectors.harm.features import BITS, pair_bucket, word_buckets, words
+from detectors.harm.features import BITS, pair_bucket, upright, word_bucket, word_buckets, words
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,13 @@ def test_buckets_are_in_range_and_their_number_is_bounded() -> None:
 
 def test_a_pair_has_an_order() -> None:
     assert pair_bucket("kill", "people") != pair_bucket("people", "kill")
+
+
+def test_the_first_bucket_is_the_word_itself() -> None:
+    for word in ("bomb", "a", "x" * 100):
+        assert word_bucket(word) == word_buckets(word)[0]
+
+
+def test_a_text_in_rot13_is_turned_back() -> None:
+    assert upright(["znxr", "gur", "obzo", "naq", "eha"]) == ["make", "the", "bomb", "and", "run"]
+    assert upright(["gur", "gur", "bomb"]) == ["gur", "gur", "bomb"]

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from detectors.harm.features import BITS, pair_bucket, word_buckets
+from detectors.harm.features import BITS, pair_bucket, word_bucket, word_buckets
 from detectors.harm.model import (
+    DAMPING,
     IDF_STEPS,
     SHIPPED,
     Card,
@@ -21,16 +22,20 @@ from detectors.harm.model import (
     sigmoid,
 )
 
-CARD = Card(BITS, 0.5, -1.0, 2.0, 0.25, 4, ("hate", "privacy"), 1.0, (0.0, 0.0))
+CARD = Card(BITS, 0.5, -1.0, 0.25, 2.0, 0.25, 4, ("hate", "privacy"), 1.0, (0.0, 0.0))
 EMPTY = bytes(1 << BITS)
 TABLES = bytes(2 << 4)
 
 
-def model(weights: dict[int, int], *, idf: int = IDF_STEPS) -> Model:
-    table = bytearray(EMPTY)
-    for bucket, weight in weights.items():
-        table[bucket] = weight & 0xFF
-    return Model(CARD, bytes(table), bytes([idf]) * (1 << BITS), TABLES)
+def table(values: dict[int, int]) -> bytes:
+    made = bytearray(EMPTY)
+    for bucket, value in values.items():
+        made[bucket] = value & 0xFF
+    return bytes(made)
+
+
+def model(weights: dict[int, int], *, idf: int = IDF_STEPS, senses: dict[int, int] | None = None) -> Model:
+    return Model(CARD, table(weights), bytes([idf]) * (1 << BITS), table(senses or {}), TABLES)
 
 
 def test_the_risk_is_the_weights_over_the_length_calibrated() -> None:
@@ -44,6 +49,21 @@ def test_words_and_pairs_count_once() -> None:
     assert one.risk("bad bad bad") == one.risk("bad bad bad bad bad")
 
 
+def test_senses_are_summed_over_the_words_that_are_known_and_damped() -> None:
+    one = model({}, senses={word_bucket("bad"): 40, word_bucket("good"): -10})
+    known = 2 * IDF_STEPS
+    raw = -1.0 + 0.25 * (40 - 10) * IDF_STEPS / known**DAMPING
+    assert one.risk("bad good strange") == pytest.approx(sigmoid(2.0 * raw + 0.25))
+    assert one.risk("strange") == pytest.approx(sigmoid(2.0 * -1.0 + 0.25))
+
+
+def test_disguises_are_undone() -> None:
+    one = model({word_buckets("bad")[0]: 10, word_buckets("and")[0]: 1, word_buckets("the")[0]: 1})
+    for disguised in ("ｂａｄ", "b\u200ba\u200bd", "bаd", "b́ád"):
+        assert one.risk(disguised) == one.risk("bad"), disguised
+    assert one.risk("gur onq naq") == one.risk("the bad and")
+
+
 def test_a_text_without_words_is_no_risk() -> None:
     assert model({}).risk("") == model({}).risk("?! ... 🙂") == 0.0
 
@@ -51,21 +71,22 @@ def test_a_text_without_words_is_no_risk() -> None:
 def test_the_category_with_the_highest_sum_is_named() -> None:
     tables = bytearray(TABLES)
     tables[16 + (word_buckets("spy")[0] & 15)] = 5
-    one = Model(CARD, EMPTY, bytes([IDF_STEPS]) * (1 << BITS), bytes(tables))
+    one = Model(CARD, EMPTY, bytes([IDF_STEPS]) * (1 << BITS), EMPTY, bytes(tables))
     assert one.category("spy") == "privacy"
     assert one.category("") == "hate"
 
 
 def test_the_file_gives_the_model_back() -> None:
-    one = model({7: 1, 8: -128})
+    one = model({7: 1, 8: -128}, senses={9: -3})
     again = parse_model(one.to_bytes())
     assert (again.card.slope, again.risks, again.idfs, again.tables) == (2.0, one.risks, one.idfs, one.tables)
+    assert again.senses == one.senses
     assert again.to_bytes() == one.to_bytes()
 
 
 def packed(**changes: object) -> bytes:
     head = json.dumps(dataclasses.asdict(CARD) | changes).encode()
-    return head + b"\n" + lzma.compress(EMPTY + EMPTY + TABLES)
+    return head + b"\n" + lzma.compress(EMPTY * 3 + TABLES)
 
 
 @pytest.mark.parametrize(
