@@ -35,12 +35,20 @@ _CANNOT: Final = "repair_unsupported"
 
 
 class CircuitBreaker:
-    """Counts failures in a row and says whether the next try is worth it."""
+    """Counts failures in a row and says whether the next try is worth it. `on_change(open)` is told when it opens and
+    when it closes."""
 
-    def __init__(self, threshold: int, cool_down: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        threshold: int,
+        cool_down: float,
+        clock: Callable[[], float],
+        on_change: Callable[[bool], None] = lambda _open: None,
+    ) -> None:
         self._threshold = threshold
         self._cool_down = cool_down
         self._clock = clock
+        self._on_change = on_change
         self._failures = 0
         self._opened_at: float | None = None
 
@@ -59,12 +67,16 @@ class CircuitBreaker:
 
     def succeeded(self) -> None:
         self._failures = 0
-        self._opened_at = None
+        was_open, self._opened_at = self.open, None
+        if was_open:
+            self._on_change(False)
 
     def failed(self) -> None:
         self._failures += 1
         if self._failures >= self._threshold:
-            self._opened_at = self._clock()
+            was_open, self._opened_at = self.open, self._clock()
+            if not was_open:
+                self._on_change(True)
 
 
 class FailoverBackend:
@@ -72,7 +84,7 @@ class FailoverBackend:
     or has said nothing for `patience` seconds.
 
     `on_failover(first, second, code)` is told of every switch. `threshold` failures in a row open the breaker for
-    `cool_down` seconds. Raises what the first said if the second fails too.
+    `cool_down` seconds; `on_breaker` is told when it opens and closes. Raises what the first said if the second fails too.
     """
 
     def __init__(
@@ -85,12 +97,13 @@ class FailoverBackend:
         patience: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_failover: Callable[[str, str, str], None] = lambda _first, _second, _code: None,
+        on_breaker: Callable[[bool], None] = lambda _open: None,
     ) -> None:
         self.name = first.name
         self.first = first
         self.second = second
         self.patience = patience
-        self.breaker = CircuitBreaker(threshold, cool_down, clock)
+        self.breaker = CircuitBreaker(threshold, cool_down, clock, on_breaker)
         self.on_failover = on_failover
 
     @property

@@ -228,5 +228,9 @@ class Metrics:
         for detector, names in known.counters.items():
             for name in names:
                 to.detector_counts.labels(detector, name)
-        for backend in filter(None, known.backends):
+        backends = sorted({*known.backends} - {""})
+        for backend in backends:
             to.answers.labels(backend)
+            for other in backends:
+                if other != backend:
+                    to.failovers.labels(backend, other)

@@ -45,6 +45,7 @@ def build_backend(settings: Settings, metrics: Metrics) -> Backend:
     if not has_transformers():
         log.warning("no fallback", reason=f"transformers is not installed; {EXTRA}, or set fallback.enabled: false")
         return first
+    metrics.breaker(first.name, False)
     return FailoverBackend(
         first,
         _in_process(settings, settings.fallback_model),
@@ -52,6 +53,7 @@ def build_backend(settings: Settings, metrics: Metrics) -> Backend:
         cool_down=settings.fallback.cool_down,
         patience=settings.upstream.timeouts.first_byte,
         on_failover=lambda first, second, code: _switched(metrics, first, second, code),
+        on_breaker=lambda open: metrics.breaker(first.name, open),
     )
 
 

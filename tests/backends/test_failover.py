@@ -323,6 +323,17 @@ def test_a_breaker_counts_only_failures_in_a_row() -> None:
     assert not breaker.open
 
 
+def test_a_breaker_tells_when_it_opens_and_when_it_closes() -> None:
+    told: list[bool] = []
+    breaker = CircuitBreaker(2, 10.0, Clock(), told.append)
+    for outcome in (breaker.succeeded, breaker.failed, breaker.failed, breaker.failed):
+        outcome()
+    assert told == [True]
+    breaker.succeeded()
+    breaker.succeeded()
+    assert told == [True, False]
+
+
 # --- over HTTP
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guard.backends.base import UpstreamError
+from guard.backends.dialects import LLAMACPP, OPENAI, SGLANG
 from guard.backends.failover import FailoverBackend
 from guard.backends.http import HttpBackend
 from guard.backends.scripted import ScriptedBackend
@@ -17,6 +18,7 @@ from guard.proxy.backends import IN_PROCESS, build_backend, start_backend, uses_
 from guard.settings import Settings, SettingsError
 from guard.wire.think import ThinkStart
 from tests.support.proxy import gateway_of
+from tests.support.upstream import HANG, FakeUpstream, json_reply, raw
 
 URL = "http://127.0.0.1:9"
 
@@ -66,6 +68,11 @@ def test_the_in_process_model_stands_behind_upstream() -> None:
     value = metrics.registry.get_sample_value
     assert value("guard_failovers_total", {"from_backend": "vllm", "to_backend": IN_PROCESS}) == 1
     assert value("guard_upstream_errors_total", {"backend": "vllm", "code": "upstream_unreachable"}) == 1
+    assert value("guard_backend_up", {"backend": "vllm"}) == 0
+    assert value("guard_breaker_open", {"backend": "vllm"}) == 0
+    backend.breaker.failed()
+    backend.breaker.failed()
+    assert value("guard_breaker_open", {"backend": "vllm"}) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,11 +110,11 @@ def test_no_fallback_needs_no_embedded_model() -> None:
     [
         ("house-qwq", ThinkStart.NATIVE),
         ("HOUSE-x", ThinkStart.NATIVE),
-        ("Qwen/QwQ-32B", ThinkStart.REASONING),
-        ("other", ThinkStart.AUTO),
+        ("Qwen/QwQ-32B", None),
+        ("other", None),
     ],
 )
-def test_where_output_begins_is_as_configured_and_else_as_known(model: str, state: ThinkStart) -> None:
+def test_where_output_begins_as_far_as_it_is_configured(model: str, state: ThinkStart | None) -> None:
     given = settings(upstream={"url": URL, "start_state": {"House-*": "native"}})
     assert given.upstream is not None
     assert backends._starts(given.upstream)(model) is state
@@ -175,6 +182,66 @@ async def test_a_guard_with_an_upstream_is_ready_before_its_fallback() -> None:
     async with start_backend(gateway):
         assert gateway.ready()
     assert fallback.closes == 1
+
+
+def upstream_of(**upstream: Any) -> HttpBackend:
+    given = settings(upstream={"url": URL, **upstream}, fallback={"enabled": False})
+    backend = build_backend(given, Metrics())
+    assert isinstance(backend, HttpBackend)
+    return backend
+
+
+def test_a_dialect_is_as_configured_or_not_known_yet() -> None:
+    assert (upstream_of(dialect="sglang").dialect, upstream_of(dialect="sglang").recognised) == (SGLANG, True)
+    unknown = upstream_of()
+    assert (unknown.dialect, unknown.recognised, unknown.capabilities.repairs) == (OPENAI, False, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("upstream", "says"),
+    [
+        (
+            {"dialect": "sglang", "native": {"reasoning_control": True, "thinking_budget": 5}},
+            "`sglang` does not know reasoning_control, thinking_budget: remove it",
+        ),
+        ({"chat_template": "/no/such/file.jinja"}, "upstream.chat_template: /no/such/file.jinja: cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_runs(upstream: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        upstream_of(**upstream)
+
+
+@pytest.mark.anyio
+async def test_an_upstream_that_comes_up_late_is_recognised_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backends, "FIRST_PAUSE", 0.01)
+    loading = json_reply({"error": {"code": 503, "message": "Loading model"}}, status=503)
+    models = json_reply({"object": "list", "data": [{"id": "qwq", "owned_by": "llamacpp"}]})
+    props = json_reply({"default_generation_settings": {}, "build_info": "b7000-abc"})
+    async with FakeUpstream(loading, models, props) as upstream:
+        backend = upstream_of(url=upstream.url)
+        async with start_backend(gateway_of(backend)):
+            async with asyncio.timeout(10):
+                while not backend.recognised:  # noqa: ASYNC110 - what is waited for is no event
+                    await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+        assert backend.dialect is LLAMACPP
+        assert [received.path for received in upstream.received] == ["/v1/models", "/v1/models", "/props"]
+    logged = capsys.readouterr().out
+    assert "b7000-abc" in logged
+    assert "conclude" in logged
+
+
+@pytest.mark.anyio
+async def test_a_silent_upstream_delays_neither_start_nor_stop() -> None:
+    async with (
+        FakeUpstream(raw(HANG)) as upstream,
+        asyncio.timeout(5),
+        start_backend(gateway_of(upstream_of(url=upstream.url))),
+    ):
+        await upstream.arrived()
 
 
 class Remote(ScriptedBackend):
