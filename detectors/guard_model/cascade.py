@@ -41,6 +41,7 @@ class CascadeScanner:
         "_reach",
         "_scout",
         "_settled",
+        "_stretch",
         "_tail",
     )
 
@@ -68,6 +69,8 @@ class CascadeScanner:
         self._keep = tail + max(REACH, _LONGEST_HELD)
         self._grid = Grid(STEP, len(history))
         self._settled = len(history)
+        self._stretch = False
+        """The last window was escalated."""
         self._tail = readable(history[-self._keep :])
 
     def feed(self, delta: str) -> Report:
@@ -102,7 +105,9 @@ class CascadeScanner:
         self._tail = (self._tail + readable(piece))[-self._keep :]
         counts = self._desk.counts
         counts["windows"] += 1
-        if not escalated and self._first.risk(self._tail[-WINDOW:]) < self._escalate:
+        # the scout reports a stretch of suspicious windows once, and again where it gets worse
+        self._stretch = escalated or (self._stretch and self._first.risk(self._tail[-WINDOW:]) >= self._escalate)
+        if not self._stretch:
             self._desk.clean()
             return
         counts["escalated"] += 1
