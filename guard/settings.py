@@ -52,6 +52,43 @@ class Timeouts(Section):
     """From the request to the end of the answer."""
 
 
+class RepetitionDetection(Section):
+    """When vLLM itself ends an answer that goes in circles. All figures are tokens."""
+
+    max_pattern_size: Count
+    """Longest cycle that is looked for."""
+    min_pattern_size: Count = 1
+    """Shortest cycle that is looked for."""
+    min_count: Annotated[int, Field(ge=2)] = 4
+    """So many copies in a row end the answer."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_pattern_size > self.max_pattern_size:
+            raise ValueError("`min_pattern_size` is larger than `max_pattern_size`")
+        return self
+
+
+class Native(Section):
+    """What the model server itself is asked to do, in every chat request; clients cannot change it. Each is for one
+    kind of server, and left out for the others."""
+
+    thinking_token_budget: Annotated[int, Field(ge=0)] | None = None
+    """vLLM: ends the thinking after so many tokens."""
+    repetition_detection: RepetitionDetection | None = None
+    """vLLM: ends an answer that goes in circles; the client sees the finish reason `length`."""
+    reasoning_budget_tokens: Annotated[int, Field(ge=0)] | None = None
+    """llama.cpp: ends the thinking after so many tokens."""
+    reasoning_control: bool = False
+    """llama.cpp: arm answers so that their thinking can be ended while they run."""
+    thinking_budget: Count | None = None
+    """DashScope: ends the thinking after so many tokens."""
+
+    def asked_for(self) -> dict[str, Any]:
+        """The fields to send, as they are sent."""
+        return {name: value for name, value in self.model_dump(exclude_none=True).items() if value is not False}
+
+
 class Upstream(Section):
     """The OpenAI-compatible server that the guard stands in front of."""
 
@@ -69,6 +106,16 @@ class Upstream(Section):
     """Where a model's output begins, by glob of its name; before the built-in knowledge of QwQ. `reasoning`: inside
     the thinking, without an opening tag. `content`: in the answer, tags are text. `auto`: the tag decides. `native`:
     upstream separates the two."""
+    dialect: Literal[
+        "auto", "vllm", "sglang", "llamacpp", "ollama", "tgi", "transformers", "dashscope", "openrouter", "openai"
+    ] = "auto"
+    """What kind of server it is, which decides whether and how an answer can be repaired. `auto`: it is asked when the
+    guard starts; until it has answered, and if it cannot be told, nothing is repaired there."""
+    chat_template: Path | None = None
+    """The model's own chat template, for repairs: a Jinja file, or its tokenizer_config.json. Only needed where the
+    server does not render prompts itself and the model is not QwQ or Qwen2.5."""
+    native: Native = Native()
+    """What the server itself is asked to do against overlong thinking and loops."""
     timeouts: Timeouts = Timeouts()
     """How long it may take."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
-from guard.settings import Section, Settings, SettingsError
+from guard.backends.dialects import DIALECTS
+from guard.settings import Native, Section, Settings, SettingsError, Upstream
 from guard.settings_source import HIDDEN
 
 KEY = "sk-very-secret"
@@ -107,6 +108,18 @@ def test_a_port_that_is_this_guards_elsewhere_is_fine() -> None:
         ({"upstream": {"name": "mine"}}, "upstream.url: is missing"),
         ({"upstream": {"url": "http://host", "start_state": {"qwq*": "thinking"}}}, "'thinking' should be 'reasoning'"),
         ({"upstream": {"url": "http://host", "timeouts": {"total": 0}}}, "0 should be greater than 0"),
+        ({"upstream": {"url": "http://host", "dialect": "vlm"}}, "'vlm' should be 'auto', 'vllm'"),
+        ({"upstream": {"url": "http://host", "native": {"thinking_tokens": 5}}}, "native.thinking_tokens"),
+        ({"upstream": {"url": "http://host", "native": {"repetition_detection": {}}}}, "max_pattern_size: is missing"),
+        (
+            {
+                "upstream": {
+                    "url": "http://host",
+                    "native": {"repetition_detection": {"max_pattern_size": 2, "min_pattern_size": 3}},
+                }
+            },
+            "is larger than",
+        ),
         ({"port": 70000}, "70000 should be less than or equal to 65535"),
         ({"port": 9000, "admin_port": 9000}, "both 9000"),
         ({"limits": {"body_bytes": "sixteen"}}, "limits.body_bytes: 'sixteen'"),
@@ -122,6 +135,23 @@ def test_what_does_not_fit_is_refused_with_key_value_and_way_out(overrides: dict
     assert len(refused.value.problems) == 1
     assert says in str(refused.value)
     assert KEY not in str(refused.value)
+
+
+def test_the_dialects_are_those_of_the_table() -> None:
+    names = get_args(Upstream.model_fields["dialect"].annotation)
+    assert set(names) == {"auto", *DIALECTS}
+
+
+def test_native_settings_belong_to_a_dialect_and_go_along_only_if_set() -> None:
+    assert {name for row in DIALECTS.values() for name in row.native} == set(Native.model_fields)
+    upstream = load(upstream={"url": "http://host", "native": {"thinking_token_budget": 0}}).upstream
+    assert upstream is not None
+    assert upstream.native.asked_for() == {"thinking_token_budget": 0}
+    detection = {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4}
+    given = {"reasoning_control": True, "repetition_detection": {"max_pattern_size": 20}}
+    upstream = load(upstream={"url": "http://host", "native": given}).upstream
+    assert upstream is not None
+    assert upstream.native.asked_for() == {"reasoning_control": True, "repetition_detection": detection}
 
 
 def test_sizes_can_be_written_with_a_unit() -> None:

@@ -65,7 +65,8 @@ class _Embeddings(msgspec.Struct):
 class HttpBackend:
     """`url` is the API's base, with or without `/v1`. `auth` is `replace` (send `api_key`) or `pass_through` (send the
     client's credentials). `start` says where a model's output begins, if that is configured. `native` are fields to add
-    to every chat request, as far as the dialect has them. `template` is the operator's chat template.
+    to every chat request, as far as the dialect has them. `template` is the operator's chat template. Without a
+    `dialect` the upstream is taken for an unknown one until `recognise` has found out.
 
     Of streams, only connecting has a timeout here; the others are the driver's. `answer_timeout` is for the calls that
     it does not drive. All are seconds.
@@ -78,7 +79,7 @@ class HttpBackend:
         name: str = "upstream",
         api_key: str | None = None,
         auth: Literal["replace", "pass_through"] = "replace",
-        dialect: Dialect = OPENAI,
+        dialect: Dialect | None = OPENAI,
         start: Callable[[str], ThinkStart | None] = lambda _model: None,
         template: ChatTemplate | None = None,
         native: Mapping[str, Any] | None = None,
@@ -91,8 +92,10 @@ class HttpBackend:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
-        self.dialect = dialect
-        """How the upstream speaks; may be set anew once that is known, for the requests that follow."""
+        self.recognised = dialect is not None
+        """The dialect is configured, or has been found out."""
+        self.dialect = dialect or OPENAI
+        """How the upstream speaks, for the requests that follow."""
         self._client = UpstreamClient(
             url, name, api_key=api_key, auth=auth, connect_timeout=connect_timeout, transport=transport
         )
@@ -109,9 +112,12 @@ class HttpBackend:
         dialect = self.dialect
         return Capabilities(dialect.repairs, dialect.chat_repairs, embeddings=True)
 
-    async def probe(self) -> Found:
-        """Ask the upstream what it is; see `guard.backends.probe`. Changes nothing."""
-        return await find_dialect(self._client)
+    async def recognise(self) -> Found:
+        """Ask the upstream what it is (`guard.backends.probe`), and speak to it accordingly from then on."""
+        found = await find_dialect(self._client)
+        self.recognised = found.reached
+        self.dialect = found.dialect or self.dialect
+        return found
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStream]:

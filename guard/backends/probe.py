@@ -67,6 +67,10 @@ _VERSION_OF: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 )
 
 
+_NOBODY: Final = ("upstream_unreachable", "upstream_timeout", "upstream_reset", "shut_down", "server_overloaded")
+"""Nobody is there, or not yet: llama.cpp answers everything with 503 while it loads its model."""
+
+
 async def find_dialect(client: UpstreamClient) -> Found:
     """Ask the upstream what it is. Never raises `UpstreamError`."""
     host = urlsplit(client.base).hostname or ""
@@ -96,4 +100,4 @@ async def _ask(client: UpstreamClient, url: str) -> tuple[bool, dict[str, Any]]:
     try:
         return True, await client.json("GET", url, seconds=SECONDS, limit=LONGEST)
     except UpstreamError as error:
-        return error.code not in ("upstream_unreachable", "upstream_timeout", "upstream_reset", "shut_down"), {}
+        return error.code not in _NOBODY, {}

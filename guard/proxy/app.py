@@ -43,6 +43,7 @@ UPSTREAM_CODES = (
     "generation_failed",
     "model_unavailable",
     "queue_full",
+    "repair_unsupported",
     "shut_down",
     "upstream_empty",
     "upstream_encoding",

@@ -16,23 +16,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from guard.backends.base import Backend, UpstreamError
+from guard.backends.dialects import DIALECTS
 from guard.backends.failover import FailoverBackend
 from guard.backends.http import HttpBackend
+from guard.backends.templates import TemplateFault, load_template
 from guard.observe.metrics import Metrics
 from guard.proxy.gateway import Gateway, log
 from guard.settings import EMBEDDED, Settings, SettingsError, Upstream
-from guard.wire.think import ThinkStart, start_state
+from guard.wire.think import ThinkStart
 
 if TYPE_CHECKING:
     from guard.backends.transformers import TransformersBackend
 
 IN_PROCESS: Final = "in_process"
 """The configured name of the in-process model, in headers and metrics."""
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between attempts to find out what an upstream is that does not answer; each pause is twice the last."""
 EXTRA: Final = "pip install 'qwq-guard[transformers]'"
 
 
 def build_backend(settings: Settings, metrics: Metrics) -> Backend:
-    """The backend for `settings`. Raises `SettingsError` if it needs something that is not installed."""
+    """The backend for `settings`. Raises `SettingsError` if it needs what is not installed, or a chat template
+    that cannot be used."""
     if settings.upstream is None:
         if not has_transformers():
             raise SettingsError(
@@ -59,21 +65,25 @@ def build_backend(settings: Settings, metrics: Metrics) -> Backend:
 
 @contextlib.asynccontextmanager
 async def start_backend(gateway: Gateway) -> AsyncIterator[None]:
-    """Load the in-process model in the background while the app runs; close the backend when it stops."""
+    """Load the in-process model and find out what upstream is, both in the background while the app runs; close the
+    backend when it stops."""
     backend = gateway.backend
-    local = backend.second if isinstance(backend, FailoverBackend) else backend
-    loading: asyncio.Task[None] | None = None
+    remote, local = (backend.first, backend.second) if isinstance(backend, FailoverBackend) else (backend, backend)
+    tasks: list[asyncio.Task[None]] = []
+    if isinstance(remote, HttpBackend) and not remote.recognised:
+        tasks.append(asyncio.create_task(_recognise(remote)))
     start = getattr(local, "start", None)
     if start is not None:
-        loading = asyncio.create_task(_load(start))
+        tasks.append(asyncio.create_task(_load(start)))
         if local is backend:
             gateway.ready = lambda: bool(getattr(local, "ready", True))
     try:
         yield
     finally:
-        if loading is not None:
-            loading.cancel()
-            await asyncio.wait((loading,))
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         await backend.aclose()
 
 
@@ -84,6 +94,21 @@ async def _load(start: Callable[[], Awaitable[None]]) -> None:
         log.error("the in-process model cannot be loaded", error=error.message)
 
 
+async def _recognise(upstream: HttpBackend) -> None:
+    """Ask until somebody answers. Nothing waits for it, and nothing fails by it."""
+    pause = FIRST_PAUSE
+    while not (found := await upstream.recognise()).reached:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+    log.info(
+        "upstream recognised" if found.dialect else "upstream not recognised; set upstream.dialect to have repairs",
+        upstream=upstream.name,
+        dialect=upstream.dialect.name,
+        version=found.version,
+        repairs=sorted(upstream.dialect.repairs),
+    )
+
+
 def _switched(metrics: Metrics, first: str, second: str, code: str) -> None:
     metrics.failed_over(first, second)
     metrics.upstream_failed(code, first)
@@ -92,12 +117,24 @@ def _switched(metrics: Metrics, first: str, second: str, code: str) -> None:
 
 def _http(settings: Settings, upstream: Upstream) -> HttpBackend:
     limits = settings.limits
+    dialect = DIALECTS.get(upstream.dialect)
+    native = upstream.native.asked_for()
+    if dialect is not None and (unknown := native.keys() - dialect.native):
+        names = ", ".join(sorted(unknown))
+        raise SettingsError([f"upstream.native: `{dialect.name}` does not know {names}: remove it"])
+    try:
+        template = load_template(upstream.chat_template) if upstream.chat_template is not None else None
+    except TemplateFault as fault:
+        raise SettingsError([f"upstream.chat_template: {fault}"]) from fault
     return HttpBackend(
         url=upstream.url,
         name=upstream.name,
         api_key=upstream.api_key.get_secret_value() if upstream.api_key else None,
         auth=upstream.auth,
+        dialect=dialect,
         start=_starts(upstream),
+        template=template,
+        native=native,
         allow=frozenset(settings.allow_response_fields),
         connect_timeout=upstream.timeouts.connect,
         max_line=int(limits.sse_line_bytes),
@@ -106,14 +143,14 @@ def _http(settings: Settings, upstream: Upstream) -> HttpBackend:
     )
 
 
-def _starts(upstream: Upstream) -> Callable[[str], ThinkStart]:
-    """Where a model's output begins: as configured, else as known of its name."""
+def _starts(upstream: Upstream) -> Callable[[str], ThinkStart | None]:
+    """Where a model's output begins, as far as it is configured."""
 
-    def start(model: str) -> ThinkStart:
+    def start(model: str) -> ThinkStart | None:
         for glob, state in upstream.start_state.items():
             if fnmatchcase(model.lower(), glob.lower()):
                 return ThinkStart(state)
-        return start_state(model)
+        return None
 
     return start
 

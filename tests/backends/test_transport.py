@@ -9,7 +9,7 @@ import httpx
 import pytest
 from aiohttp.http_exceptions import BadStatusLine
 
-from guard.backends.transport import BROKEN, IDLE_SECONDS, broken_off, not_answered, open_client
+from guard.backends.transport import BROKEN, IDLE_SECONDS, attempt, broken_off, not_answered, open_client
 from tests.support.upstream import FakeUpstream, json_reply, unused_port
 
 pytestmark = pytest.mark.anyio
@@ -84,3 +84,18 @@ async def test_cookies_are_forgotten() -> None:
 
 def test_idle_connections_are_let_go_before_common_servers_close_them() -> None:
     assert IDLE_SECONDS < 5.0
+
+
+async def test_an_attempt_knows_whether_its_connection_was_new() -> None:
+    lost = aiohttp.ServerDisconnectedError()
+    async with FakeUpstream(json_reply({})) as upstream, open_client(5.0) as client:
+        for reused in (False, True):
+            with attempt() as tried:
+                await client.get(upstream.url)
+            assert tried.reused is reused
+            assert tried.went_stale(lost) is reused
+            assert tried.went_stale(_wrapped(lost)) is reused
+            assert not tried.went_stale(httpx.ConnectError("no"))
+    with attempt() as tried:
+        pass
+    assert not tried.reused

@@ -140,7 +140,9 @@ def _read_logged(guard: GuardProcess) -> None:
 @asynccontextmanager
 async def guard_serving(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[GuardProcess]:
     """`guard_serve` for a test whose own event loop serves the upstream."""
-    context = guard_serve(*arguments, env=env)
+    # Scripted upstreams are sent the requests under test and nothing else.
+    known = {"GUARD_UPSTREAM__DIALECT": "openai"} if "--upstream" in arguments else {}
+    context = guard_serve(*arguments, env={**known, **(env or {})})
     guard = await asyncio.to_thread(context.__enter__)
     try:
         yield guard

@@ -152,7 +152,13 @@ async def guarded(
     """A proxy before `upstream`. `timeouts` are settings of the upstream, `clocks` those that no setting reaches."""
     url = upstream if isinstance(upstream, str) else upstream.url
     told = {
-        "upstream": {"url": url, "name": "upstream", "timeouts": dict(timeouts or {}), "api_key": api_key},
+        "upstream": {
+            "url": url,
+            "name": "upstream",
+            "timeouts": dict(timeouts or {}),
+            "api_key": api_key,
+            "dialect": "openai",  # so that nothing but the requests under test reaches the upstream
+        },
         "fallback": {"enabled": False},
         **settings,
     }
