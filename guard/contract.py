@@ -155,6 +155,8 @@ class Detector(Protocol):
     stability: ClassVar[Stability]
     slow: ClassVar[bool]
     """True if a feed can take longer than a millisecond: it is then kept off the event loop."""
+    # A class may also have `counters: ClassVar[Mapping[str, str]]`: the names that its `Report.counters` use, with one
+    # line of meaning each. Others are counted as `other`.
 
     name: str
 
