@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,18 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PATCHES = sorted(HERE.glob("*.patch"))
-SUITES = {
-    "examples": ["tests/engine", "--ignore=tests/engine/test_coverage.py"],
-    "properties": [
-        "tests/properties/test_engine.py",
-        "--deselect=tests/properties/test_engine.py::" + "test_the_strategies_reach_what_matters",
-    ],
-}
+PROPERTIES = ("engine", "repair")
+SUITES = ("examples", "properties")
+
+
+def tests_of(suite: str, names: Sequence[str]) -> list[str]:
+    """What pytest is told to run. `names` are the files of properties."""
+    if suite == "examples":
+        return ["tests/engine", "--ignore=tests/engine/test_coverage.py"]
+    files = [f"tests/properties/test_{name}.py" for name in names]
+    return [*files, *(f"--deselect={file}::test_the_strategies_reach_what_matters" for file in files)]
+
+
 ELSEWHERE = """
 from pathlib import Path
 
@@ -75,7 +81,7 @@ def run(tree: Path, suite: list[str]) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_the_suite_fails_on(patch: Path, suite: str, tree: Path) -> None:
     apply(patch, tree)
-    result = run(tree, SUITES[suite])
+    result = run(tree, tests_of(suite, ["repair" if "repair" in patch.stem else "engine"]))
     assert result.returncode == 1, result.stdout[-4_000:] + result.stderr
     assert "FAILED tests/engine/" in result.stdout or "FAILED tests/properties/" in result.stdout, result.stdout[
         -4_000:
@@ -85,7 +91,7 @@ def test_the_suite_fails_on(patch: Path, suite: str, tree: Path) -> None:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_suite_passes_on_the_sources_as_they_are(suite: str, tree: Path) -> None:
-    result = run(tree, SUITES[suite])
+    result = run(tree, tests_of(suite, PROPERTIES))
     assert result.returncode == 0, result.stdout[-4_000:] + result.stderr
 
 
@@ -93,7 +99,12 @@ def test_there_are_the_mutants_that_were_promised() -> None:
     assert [patch.stem for patch in PATCHES] == [
         "fed_per_delta",
         "floor_ignored",
+        "held_text_leaves_at_repair",
+        "history_forgotten_at_repair",
         "lane_not_settled_on_switch",
         "mask_split_at_release",
+        "repair_that_fails_fails_the_stream",
+        "repairs_without_end",
+        "sent_again_after_repair",
         "tail_dropped_at_lane_end",
     ]
