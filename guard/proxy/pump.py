@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -43,6 +44,7 @@ from guard.events import (
 )
 from guard.observe.audit import SORRY, UNAVAILABLE, StreamAudit
 from guard.observe.metrics import StreamMetrics
+from guard.observe.traces import StreamTrace
 from guard.proxy.clocks import Clocks
 from guard.proxy.errors import PromptBlocked, failure
 from guard.proxy.repair import OnRepair, RepairWatch, asked, continued
@@ -70,6 +72,7 @@ class Pump:
         max_tokens: int | None = None,
         slow: bool = False,
         audit: StreamAudit | None = None,
+        trace: StreamTrace | None = None,
         on_repair: OnRepair = lambda _how, _outcome, _seconds: None,
     ) -> None:
         """`max_tokens` is the client's limit per choice. `slow` keeps the engine off the event loop. With `audit`
@@ -87,6 +90,7 @@ class Pump:
         self._slow = slow
         self._audit = audit
         self._texts = audit.texts if audit is not None else None
+        self._trace = trace
         self._repairs = RepairWatch(on_repair)
         self._unsent: Sequence[Command] = ()
         self._left: Sequence[Event] = ()
@@ -274,8 +278,9 @@ class Pump:
         return commands
 
     async def _take(self, events: Sequence[Event]) -> list[Command]:
-        """What the engine orders on events that are not the model's."""
-        commands = await self._recorded(await self._receive(events))
+        """What the engine orders on events that are not the model's. Detectors that are opened with a long history may
+        need a tenth of a second for it, so it is done off the event loop."""
+        commands = await self._recorded(await self._receive(events, slow=True))
         self._note(commands)
         return commands
 
@@ -286,14 +291,15 @@ class Pump:
         self._guard = _Abandoned()
         return [_UNRECORDED]
 
-    async def _receive(self, events: Sequence[Event]) -> list[Command]:
+    async def _receive(self, events: Sequence[Event], *, slow: bool = False) -> list[Command]:
         if self._texts is not None:
             self._texts.heard(events)
-        if not self._slow:
+        if not (slow or self._slow):
             return self._receive_all(events)
         try:
             async with asyncio.timeout(self._clocks.detector):
-                return await run_in_thread(partial(self._receive_all, events))
+                with self._trace.reviewing(len(events)) if self._trace is not None else nullcontext():
+                    return await run_in_thread(partial(self._receive_all, events))
         except TimeoutError:
             self._guard = _Abandoned()
             return self._guard.receive(DeadlinePassed(Deadline.DETECTOR))
@@ -347,6 +353,8 @@ class Pump:
         now = self._loop.time()
         self.summary.note(commands, now - self._started, self._guard, self._metrics)
         self._repairs.look(commands, now)
+        if self._trace is not None:
+            self._trace.note(commands)
 
     # --- clocks
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from guard.backends.base import Capabilities, Continuation, ModelRequest, ModelStream
@@ -40,13 +41,14 @@ from guard.events import (
     UsageReported,
 )
 from guard.observe.metrics import Metrics
+from guard.proxy.app import create_app
 from guard.proxy.clocks import Clocks
 from guard.proxy.pump import Pump
 from guard.proxy.repair import RepairWatch, asked, continued
 from guard.wire.errors import UpstreamError
 from guard.wire.record import RecordedEvent
 from tests.support.engine import CONTENT, REASONING, Custom, Words, hit, plan_of, said
-from tests.support.proxy import answer_of, content, script, thought
+from tests.support.proxy import FixedPolicy, answer_of, content, gateway_of, read_stream, script, thought
 from tests.support.pump import NEVER, QUIET, SOON, Client, clocks, until
 
 pytestmark = pytest.mark.anyio
@@ -456,3 +458,73 @@ def test_every_repair_is_told_once() -> None:
     watch.begin(replace(RESUME, repair=RESAMPLE), 11.0)
     watch.look([FailStream("deadline_total", "Late.")], 12.0)
     assert told[1:] == [("conclude", "failed", 0.0), ("resample", "failed", 0.0)]
+
+
+# --- through the app
+
+TOOLS = {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}
+
+
+async def answer(backend: ScriptedBackend, path: str = "/v1/chat/completions", **fields: Any) -> httpx.Response:
+    app = create_app(gateway=gateway_of(backend, FixedPolicy(plan(RESAMPLE))))
+    asked = {"prompt": "Hi"} if path == "/v1/completions" else {"messages": [{"role": "user", "content": "Hi"}]}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://guard") as client:
+        return await client.post(path, json={"model": "m", **asked, **fields})
+
+
+def resampled(capabilities: Capabilities = ABLE) -> ScriptedBackend:
+    first = script(ChoiceOpened(0), content("It is AGAIN! AGAIN! AGAIN!"))
+    return ScriptedBackend(in_turn(first, answer_of(content("four."))), capabilities=capabilities)
+
+
+async def test_a_streaming_client_reads_one_ordinary_answer() -> None:
+    response = await answer(resampled(), stream=True, stream_options={"include_usage": True}, max_tokens=50)
+    *_, finish, usage = chunks = read_stream(response.content)
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    parts = [part for chunk in chunks for part in chunk["choices"]]
+    assert [part["delta"]["role"] for part in parts if "role" in part["delta"]] == ["assistant"]
+    assert "".join(part["delta"].get("content", "") for part in parts) == "It is four."
+    assert [part["finish_reason"] for part in parts if part["finish_reason"]] == ["stop"]
+    assert (finish["guard"]["action"], finish["guard"]["how"], finish["guard"]["rule"]) == (
+        "repair",
+        "resample",
+        "again",
+    )
+    assert usage["guard"] == {
+        "v": 1, "usage_estimated": True, "repair": {"attempts": 1, "tokens_spent": 4, "tokens_saved": 46}
+    }  # fmt: skip
+    assert usage["usage"]["completion_tokens"] == 4
+
+
+async def test_a_client_that_waits_for_the_whole_gets_it_repaired() -> None:
+    body = (await answer(resampled())).json()
+    assert body["choices"][0]["message"]["content"] == "It is four."
+    assert body["guard"]["action"] == "repair"
+    assert body["guard"]["repair"] == {"attempts": 1, "tokens_spent": 4}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_text_completion_is_repaired_as_well(stream: bool) -> None:
+    response = await answer(resampled(), "/v1/completions", stream=stream)
+    bodies = read_stream(response.content) if stream else [response.json()]
+    assert "".join(choice["text"] for body in bodies for choice in body["choices"]) == "It is four."
+
+
+@pytest.mark.parametrize(
+    ("fields", "able", "repaired"),
+    [
+        ({}, Capabilities(EVERYTHING), True),
+        ({}, Capabilities(), False),
+        (TOOLS, Capabilities(EVERYTHING), False),
+        (TOOLS, ABLE, True),
+        ({"response_format": {"type": "json_object"}}, Capabilities(EVERYTHING), False),
+        ({"n": 2}, ABLE, False),
+    ],
+)
+async def test_what_the_backend_cannot_continue_is_cut(
+    fields: dict[str, Any], able: Capabilities, repaired: bool
+) -> None:
+    backend = resampled(able)
+    body = (await answer(backend, **fields)).json()
+    assert (body["choices"][0]["finish_reason"] == "stop") == repaired
+    assert backend.streams == 1 + repaired
