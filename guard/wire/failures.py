@@ -77,7 +77,7 @@ def find_failure(body: Mapping[str, Any], *, named: bool = False) -> UpstreamFai
 def _code(body: Mapping[str, Any]) -> str:
     error = body.get("error")
     inner = error if isinstance(error, dict) else body
-    named = [inner.get(key) for key in ("code", "type", "status", "http_status_code")]
+    named = [inner.get(key) for key in ("code", "type", "error_type", "status", "http_status_code")]
     words = " ".join(str(word)[:100] for word in named if isinstance(word, str | int)).lower()
     explanation = (_explanation(body) or "")[:LONGEST_MESSAGE].lower()
     if _TOO_LONG.search(explanation):

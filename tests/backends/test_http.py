@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from guard.backends.base import ModelRequest
+from guard.backends.dialects import DASHSCOPE
 from guard.backends.http import HttpBackend
 from guard.contract import Channel, Lane
 from guard.events import (
@@ -44,12 +45,14 @@ from tests.support.upstream import (
     reply,
     unused_port,
 )
+from tests.support.upstream_streams import ANSWERS, Answer
 
 pytestmark = pytest.mark.anyio
 
 REQUEST = ModelRequest(route="chat", body={"model": "m", "messages": [{"role": "user", "content": "Hi"}]}, model="m")
 CONTENT = Lane(0, Channel.CONTENT)
 REASONING = Lane(0, Channel.REASONING)
+CONTEXT = "context_length_exceeded"
 
 
 @asynccontextmanager
@@ -749,3 +752,68 @@ def test_an_http_backend_repairs_nothing_and_embeds() -> None:
     backend = HttpBackend(url="http://127.0.0.1:1")
     assert backend.capabilities.embeddings
     assert backend.capabilities.repairs == frozenset()
+
+
+# --- as each server writes it
+
+
+@pytest.mark.parametrize("answer", [each for each in ANSWERS if each.stream], ids=lambda each: each.server)
+async def test_every_servers_answer_comes_over_the_wire(answer: Answer) -> None:
+    """Whole, and in pieces that cut lines, characters and tags."""
+    pieces = [answer.stream[at : at + 37] for at in range(0, len(answer.stream), 37)]
+    async with (
+        FakeUpstream(reply(answer.stream), reply(*pieces)) as upstream,
+        opened(upstream, start=lambda _model: answer.start) as backend,
+    ):
+        for _ in range(2):
+            events: list[Event] = []
+            async with asyncio.timeout(PATIENCE), backend.stream(REQUEST) as model:
+                async for batch in model.events:
+                    events += batch
+            assert events == [*answer.events, UpstreamEnded()]
+            assert set(model.dropped) == set(answer.dropped)
+            assert model.reasoning_field == answer.reasoning_field
+
+
+FAILURES: dict[str, tuple[bytes, str]] = {
+    "vLLM": (
+        b'data: {"error":{"message":"x","type":"InternalServerError","param":null,"code":500}}\n\n',
+        "server_error",
+    ),
+    "SGLang": (b'data: {"error":{"object":"error","message":"x","type":"abort","code":503}}\n\n', "server_overloaded"),
+    "llama.cpp": (b'data: {"error":{"code":400,"message":"x","type":"exceed_context_size_error"}}\n\n', CONTEXT),
+    "older llama.cpp": (b'error: {"code":500,"message":"x","type":"server_error"}\n\n', "server_error"),
+    "TGI": (b'data: {"error":{"message":"x","http_status_code":422}}\n\n', "invalid_request"),
+    "TGI, raw": (b'data:{"error":"x","error_type":"overloaded"}\n\n', "server_overloaded"),
+    "DashScope": (b'data: {"code":"DataInspectionFailed","message":"x","request_id":"1"}\n\n', "content_filter"),
+    "OpenRouter": (
+        b'data: {"error":{"code":429,"message":"x"},"choices":[{"delta":{},"finish_reason":"error"}]}\n\n',
+        "rate_limit",
+    ),
+    "Ollama": (b'data: {"error":"x"}\n\n', "server_error"),
+    "older vLLM": (b'data: {"object":"error","message":"x","code":500}\n\n', "server_error"),
+    "FastAPI": (b'data: {"detail":"x"}\n\n', "server_error"),
+    "an event of that name": (b"event: error\ndata: x\n\n", "server_error"),
+    "an abort": (b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"abort"}]}\n\n', "upstream_aborted"),
+}
+
+
+@pytest.mark.parametrize(("said", "code"), FAILURES.values(), ids=FAILURES)
+async def test_every_servers_failure_in_mid_answer_has_a_code(said: bytes, code: str) -> None:
+    events = await answer(reply(VLLM.content("Hi"), said, VLLM.content("more"), DONE))
+    assert text(events) == "Hi"
+    (failure,) = [event for event in events if isinstance(event, UpstreamFailed)]
+    assert failure.code == code
+    assert not [event for event in events if isinstance(event, ChoiceFinished)]
+
+
+async def test_a_stream_that_just_ends_is_no_finish() -> None:
+    events = await answer(reply(VLLM.content("Hi")))
+    assert events == [ChoiceOpened(0), TextReceived(CONTENT, "Hi"), UpstreamEnded()]
+
+
+async def test_the_stream_only_service_is_never_asked_for_anything_else() -> None:
+    whole = ModelRequest(route="chat", body={"model": "qwq-plus", "messages": [], "stream": False}, model="qwq-plus")
+    async with FakeUpstream(reply(*OPENAI.answer("Hi"))) as upstream, opened(upstream, dialect=DASHSCOPE) as backend:
+        assert text(await read(backend, whole)) == "Hi"
+        assert upstream.request.json["stream"] is True
