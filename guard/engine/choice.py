@@ -99,6 +99,13 @@ class _Repairing(NamedTuple):
     """The model goes on from further back than what was sent."""
 
 
+class _Thought(NamedTuple):
+    """What repairs kept of the thinking: it stands for all that was sent of it until `until`."""
+
+    kept: str = ""
+    until: int = 0
+
+
 class ChoiceReview:
     """All the text of one choice."""
 
@@ -130,6 +137,7 @@ class ChoiceReview:
         self._attempts: dict[str, int] = {}
         self._repair: _Repairing | None = None
         self._asleep: set[LaneReview] = set()
+        self._thought = _Thought()
 
     def takes_text(self) -> bool:
         return self.state is State.OPEN
@@ -237,6 +245,7 @@ class ChoiceReview:
             return []
         self._current = review = repair.review
         seam = review.break_off(SEAM) if repair.rewound else ""
+        self._thought = self._thought._replace(until=self._thought.until + len(seam))
         review.reopen()
         return self._sent(review, seam, ()) + self._after(review)
 
@@ -312,13 +321,15 @@ class ChoiceReview:
         attempt = self._attempts[repair.how] = self._attempts.get(repair.how, 0) + 1
         self._signal(Signal.PAUSED)
         self._current = None
-        thinking = review.lane.channel is Channel.REASONING
-        kept = review.kept(repair, ending.finding) if thinking else ""
-        self._repair = _Repairing(review, ending, repair, thinking and kept != review.sent())
+        rewound = False
+        if review.lane.channel is Channel.REASONING:
+            sent, end = len(review.sent()), review.kept(repair, ending.finding)
+            self._thought = _Thought(self._thinking(end), sent)
+            rewound = end < sent
+        self._repair = _Repairing(review, ending, repair, rewound)
         review.rewind()
         self._spent = sum(self._plan.count_tokens(lane.sent()) for lane in self._lanes.values())
-        reasoning = kept if thinking else self._said(Channel.REASONING)
-        content = self._said(Channel.CONTENT)
+        reasoning, content = self._thinking(), self._said(Channel.CONTENT)
         return [*records, Resume(self.index, review.lane, reasoning, content, repair, attempt, left)]
 
     def _repairable(self, review: LaneReview, repair: Repair) -> bool:
@@ -338,6 +349,13 @@ class ChoiceReview:
             return repair.max_tokens
         sent = sum(self._plan.count_tokens(review.sent()) for review in self._lanes.values())
         return min(repair.max_tokens, limit - int(sent))
+
+    def _thinking(self, end: int | None = None) -> str:
+        """The thinking as the model has it, of which the client may have more: what repairs kept of it, and what was
+        sent since, up to `end` in what was sent."""
+        kept, until = self._thought
+        sent = self._said(Channel.REASONING)[:end]
+        return kept + sent[until:] if len(sent) >= until else kept[: len(sent)]
 
     def _said(self, channel: Channel) -> str:
         """What was sent of the thinking or the answer."""

@@ -141,12 +141,11 @@ class LaneReview:
         self._sent = ["".join(self._sent)]
         return self._sent[0]
 
-    def kept(self, repair: Repair, finding: Finding) -> str:
-        """Of what left, the clean text from which thinking goes on after `finding`, as `repair.keep` says. What was
-        masked is masked in it. Needs a plan with `keep_text`."""
-        sent = self.sent()
+    def kept(self, repair: Repair, finding: Finding) -> int:
+        """How much of what was sent is the clean text from which thinking goes on after `finding`, as `repair.keep`
+        says. Needs a plan with `keep_text`."""
         end = self._buffer.sent(min(_clean_until(repair, finding), self._buffer.released))
-        return sent[:end] if repair.keep == "span_start" else sent[: sentences.last_end(sent, end) or end]
+        return end if repair.keep == "span_start" else sentences.last_end(self.sent(), end) or end
 
     # --- what it does
 

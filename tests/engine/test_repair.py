@@ -258,6 +258,21 @@ def test_a_sentence_that_does_not_end_leaves_all_the_same() -> None:
     assert said(play(guard, [answers("a")])) == {CONTENT: "a" * 400}
 
 
+def test_a_later_repair_keeps_what_the_model_has_of_the_thinking_and_not_what_the_client_has() -> None:
+    guard = guard_of({"again": Repair("resample", "last_sentence", attempts=3), "loops": CONCLUDE})
+    assert paused(guard, thinks("One. Two AGAIN! AGAIN!")).reasoning == "One."
+    assert paused(guard, RESUMED, thinks(" Three. Four AGAIN! AG")).reasoning == "One. Three."
+    assert paused(guard, RESUMED, thinks(" Five. LOOP! LOOP!")).reasoning == "One. Three. Five. "
+    resume = paused(guard, RESUMED, answers("Six AGAIN! AGAIN!"))
+    assert (resume.reasoning, resume.content) == ("One. Three. Five. ", "Six ")
+
+
+def test_a_thinking_that_goes_wrong_at_once_again_is_kept_as_far_as_it_was() -> None:
+    guard = guard_of(Repair("resample", "last_sentence", attempts=3))
+    assert paused(guard, thinks("One. Two AGAIN! AGAIN!")).reasoning == "One."
+    assert paused(guard, RESUMED, thinks("AGAIN! AGAIN!")).reasoning == "One."
+
+
 # --- whether it can be had
 
 

@@ -225,14 +225,15 @@ def test_what_leaves_is_the_beginning_of_what_each_attempt_said(scenario: Scenar
 @given(scenarios())
 def test_upstream_goes_on_with_what_the_client_has(scenario: Scenario) -> None:
     _, runs = drive(scenario, scenario.sizes)
-    has = dict.fromkeys((REASONING, CONTENT), "")
+    client = model = ""
     for run in runs:
-        for lane in has:
-            has[lane] += sent(run, lane)
+        client += sent(run, CONTENT)
+        model += sent(run, REASONING).removeprefix(SEAM if model else "")
         if run and isinstance(resume := run[-1], Resume):
-            assert resume.content == has[CONTENT]
-            assert has[REASONING].startswith(resume.reasoning)
-            assert resume.lane.channel is Channel.REASONING or resume.reasoning == has[REASONING]
+            assert resume.content == client
+            assert model.startswith(resume.reasoning)
+            assert resume.lane.channel is Channel.REASONING or resume.reasoning == model
+            model = resume.reasoning
             assert 1 <= resume.max_tokens <= resume.repair.max_tokens
             if scenario.max_tokens is not None:
                 assert resume.max_tokens <= scenario.max_tokens
