@@ -215,6 +215,15 @@ class Log(Section):
     """`accept`: keep a well-formed `x-request-id` that comes with a request. `own`: always make one."""
 
 
+class Tracing(Section):
+    """A span for each request, sent by OTLP over HTTP. Never model text."""
+
+    enabled: bool | None = None
+    """Unset: on where OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set."""
+    accept: bool = True
+    """Continue the traces of clients that send a W3C `traceparent`."""
+
+
 class Audit(Section):
     """The record of every decision, in files that show whether they were changed."""
 
@@ -292,6 +301,8 @@ class Settings(BaseSettings):
     """What goes to standard error."""
     audit: Audit = Audit()
     """The record of every decision."""
+    tracing: Tracing = Tracing()
+    """OpenTelemetry; where spans go is said by the standard OTEL_* variables."""
 
     @model_validator(mode="after")
     def _addresses_differ(self) -> Self:

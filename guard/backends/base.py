@@ -82,6 +82,8 @@ class ModelRequest:
 
     decoding: Decoding | None = None
     """As the policy says; heeded by in-process models only."""
+    trace_context: Mapping[str, str] = field(default_factory=dict)
+    """Headers that join upstream's work to the request's trace (W3C Trace Context), where it is traced."""
 
     @property
     def chat_only(self) -> bool:

@@ -60,6 +60,7 @@ class UpstreamClient:
         *,
         authorization: str | None = None,
         request_id: str = "",
+        trace_context: Mapping[str, str] | None = None,
         seconds: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """A readable response (200, plain), closed with the block; the block ends after `seconds`, or when the client
@@ -70,7 +71,7 @@ class UpstreamClient:
         try:
             async with scope:
                 self._open.add(scope)
-                response = await self._send(method, url, body, authorization, request_id)
+                response = await self._send(method, url, body, authorization, request_id, trace_context or {})
                 try:
                     await self._check(response)
                     yield response
@@ -131,9 +132,15 @@ class UpstreamClient:
         return UpstreamError(f"The connection to `{self.name}` has been shut down.", code="shut_down", status=503)
 
     async def _send(
-        self, method: str, url: str, body: Mapping[str, Any] | None, authorization: str | None, request_id: str
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None,
+        authorization: str | None,
+        request_id: str,
+        trace_context: Mapping[str, str],
     ) -> httpx.Response:
-        headers = {"accept": "text/event-stream, application/json"}
+        headers = {**trace_context, "accept": "text/event-stream, application/json"}
         if self._auth == "pass_through":
             if authorization:
                 headers["authorization"] = authorization

@@ -122,7 +122,11 @@ class HttpBackend:
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelStream]:
         call = await self._call(request)
-        of_client: Mapping[str, Any] = {"authorization": request.authorization, "request_id": request.request_id}
+        of_client: Mapping[str, Any] = {
+            "authorization": request.authorization,
+            "request_id": request.request_id,
+            "trace_context": request.trace_context,
+        }
         async with self._client.answer("POST", call.url, call.body, **of_client) as response:
             kind = _media_type(response)
             if kind not in (call.kind, "application/json"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from fastapi import FastAPI
@@ -13,13 +14,14 @@ from guard.events import Deadline
 from guard.observe.audit import AuditLog
 from guard.observe.known import Known, known_of
 from guard.observe.metrics import Metrics
+from guard.observe.traces import Tracing, asked_for
 from guard.policy import CompiledPolicy, load_policy
 from guard.proxy.backends import IN_PROCESS, build_backend, start_backend
 from guard.proxy.clocks import Clocks
 from guard.proxy.gateway import Gateway
 from guard.proxy.requests import FORBIDDEN, STRIPPED
 from guard.proxy.routes import guarded_routes
-from guard.settings import Settings
+from guard.settings import Settings, SettingsError
 from guard.wire.chunks import COUNTED
 from guard.wire.failures import SENTENCES
 
@@ -99,6 +101,7 @@ def create_gateway(
         strip=settings.strip_request_fields,
         accept_request_ids=settings.log.request_ids == "accept",
         audit=open_audit(settings, metrics),
+        tracing=open_tracing(settings, os.environ),
     )
 
 
@@ -118,6 +121,17 @@ def open_audit(settings: Settings, metrics: Metrics) -> AuditLog | None:
     )
     audit.open()
     return audit
+
+
+def open_tracing(settings: Settings, env: Mapping[str, str]) -> Tracing | None:
+    """The tracing that the settings, or the standard variables in `env`, ask for. Raises `SettingsError`."""
+    if not asked_for(settings.tracing.enabled, env):
+        return None
+    try:
+        return Tracing(accept=settings.tracing.accept)
+    except ModuleNotFoundError as error:
+        says = f"tracing is asked for, but {error.name} is not installed: pip install 'qwq-guard[otel]'"
+        raise SettingsError([f"{says}, or set tracing.enabled: false"]) from error
 
 
 def create_app(
@@ -142,6 +156,8 @@ def create_app(
         finally:
             if held.audit is not None:
                 await held.audit.aclose()
+            if held.tracing is not None:
+                await held.tracing.aclose()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, routes=guarded_routes(held))
     app.state.gateway = held

@@ -18,6 +18,7 @@ from guard.contract import Channel, Context
 from guard.engine.stream import StreamGuard
 from guard.observe.audit import AuditLog, StreamAudit
 from guard.observe.metrics import Known, Metrics
+from guard.observe.traces import TRACE_HEADERS, StreamTrace, Tracing
 from guard.policy import CompiledPolicy
 from guard.proxy.clocks import Clocks
 from guard.proxy.identity import Identity, identify
@@ -55,6 +56,8 @@ class Gateway:
     """Well-formed `x-request-id` headers are kept."""
     audit: AuditLog | None = None
     """Where decisions are recorded."""
+    tracing: Tracing | None = None
+    """Where requests are traced."""
     ready: Callable[[], bool] = lambda: True
     known: Callable[[CompiledPolicy], Known] | None = None
     """The names that a policy brings into metrics."""
@@ -132,18 +135,27 @@ class Gateway:
         if self.audit is None:
             return None
         policy = f"{self.policy.name}@{self.policy.version}"
-        return self.audit.stream({**identity._asdict(), "route": route, "model": model, "policy": policy})
+        return self.audit.stream({**identity.told(), "route": route, "model": model, "policy": policy})
+
+    def trace(self, identity: Identity, request: ClientRequest, headers: Headers) -> StreamTrace | None:
+        """The trace of a stream, if there is one. `headers` may belong to a client's trace."""
+        if self.tracing is None:
+            return None
+        # two headers of a name are none: they may come from two who do not know of each other
+        once = {name: headers[name] for name in TRACE_HEADERS if len(headers.getlist(name)) == 1}
+        told = {**identity.told(), "policy": f"{self.policy.name}@{self.policy.version}"}
+        return self.tracing.stream(request.route, request.model, once, request.body, told)
 
     def refused(self, error: RequestError, identity: Identity, route: str, model: str = "") -> None:
         """A request was turned down before a stream was opened."""
         self.metrics.request_refused(error.code, route, model)
-        log.info("refused", **identity._asdict(), route=route, model=model, status=error.status, error=error.code)
+        log.info("refused", **identity.told(), route=route, model=model, status=error.status, error=error.code)
 
     def closed(self, summary: Summary, request: ClientRequest, identity: Identity, seconds: float) -> None:
         """One line for the log; no text of the model, no credentials."""
         log.info(
             "stream",
-            **identity._asdict(),
+            **identity.told(),
             route=request.route,
             model=request.model,
             outcome=summary.outcome,

@@ -2,6 +2,7 @@
 
     request_id    `x-request-id` of a client or a proxy in front, kept if well-formed; may repeat: clients choose it
     stream_id     the guard's own; never repeats
+    trace_id      of the request's trace, where it is traced
 
 Logs, audit and traces carry both. Upstream is given the guard's own as its `x-request-id`: an inference server may use
 it as the key of a running generation, where a client could else name another client's.
@@ -25,6 +26,11 @@ class Identity(NamedTuple):
 
     request_id: str
     stream_id: str
+    trace_id: str = ""
+
+    def told(self) -> dict[str, str]:
+        """The names there are, for logs and the audit."""
+        return {name: value for name, value in self._asdict().items() if value}
 
 
 def identify(headers: Headers, *, accept: bool = True) -> Identity:

@@ -32,6 +32,7 @@ from guard.proxy.identity import Identity
 from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest, parse_request
 from guard.proxy.sink import EventStream, Folded, Sink
+from guard.proxy.traced import TracedBackend
 from guard.wire.chat_encode import ChatEncoder
 from guard.wire.completions import CompletionsEncoder
 from guard.wire.errors import RequestError, UpstreamError
@@ -106,7 +107,11 @@ class Generate:
         told = gateway.told(identity)
         sink = self._sink(request, identity.stream_id, told, headers, send)
         guard, slow, watches_prompt = gateway.review(request)
-        metrics = gateway.metrics.stream_opened(self._route, request.model)
+        trace = gateway.trace(identity, request, http.headers)
+        if trace is not None:
+            identity = identity._replace(trace_id=trace.trace_id)
+        exemplar = trace.trace_id if trace is not None and trace.sampled else ""
+        metrics = gateway.metrics.stream_opened(self._route, request.model, trace_id=exemplar)
         model_request = ModelRequest(
             route=self._route,
             body=request.body,
@@ -118,7 +123,7 @@ class Generate:
         audit = gateway.record(identity, self._route, request.model)
         pump = Pump(
             guard,
-            gateway.backend,
+            gateway.backend if trace is None else TracedBackend(gateway.backend, trace),
             model_request,
             sink,
             metrics,
@@ -126,6 +131,7 @@ class Generate:
             max_tokens=request.max_tokens,
             slow=slow,
             audit=audit,
+            trace=trace,
             on_repair=gateway.metrics.repair_done,
         )
         summary = pump.summary
@@ -159,7 +165,7 @@ class Generate:
         except Exception as error:  # noqa: BLE001 - whatever went wrong here, the client is told in its own language
             summary.worsen("error")
             summary.error = "internal_error"
-            log.error("internal error", **identity._asdict(), error=type(error).__name__, at=_where(error))
+            log.error("internal error", **identity.told(), error=type(error).__name__, at=_where(error))
             sorry = "The guard failed; nothing more was let through."
             if isinstance(sink, EventStream) and sink.begun:
                 await sink.carry_out([FailStream("internal_error", sorry)], "")
@@ -177,7 +183,13 @@ class Generate:
             pump.close()
             if audit is not None:
                 audit.close()
+            if trace is not None:
+                answer_id = self._answer_id(identity.stream_id)
+                trace.close(summary.outcome, error=summary.error, backend=summary.backend, response_id=answer_id)
             gateway.closed(summary, request, identity, time.monotonic() - began)
+
+    def _answer_id(self, stream_id: str) -> str:
+        return f"{'chatcmpl' if self._route == 'chat' else 'cmpl'}-{stream_id}"
 
     def _sink(
         self, request: ClientRequest, stream_id: str, told: dict[str, str], headers: dict[str, str], send: Send
@@ -186,7 +198,7 @@ class Generate:
         model = request.model or "default"
         field = self._gateway.reasoning_field
         chat = self._route == "chat"
-        answer_id = f"{'chatcmpl' if chat else 'cmpl'}-{stream_id}"
+        answer_id = self._answer_id(stream_id)
         if not request.stream:
             fold = (Fold if chat else CompletionsFold)(answer_id, model, created, guard=told)
             return Folded(fold, told, field)
