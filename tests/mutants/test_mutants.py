@@ -22,7 +22,7 @@ PROPERTIES = ("engine", "repair")
 SUITES = ("examples", "properties")
 
 
-def tests_of(suite: str, names: Sequence[str]) -> list[str]:
+def selected(suite: str, names: Sequence[str]) -> list[str]:
     """What pytest is told to run. `names` are the files of properties."""
     if suite == "examples":
         return ["tests/engine", "--ignore=tests/engine/test_coverage.py"]
@@ -81,7 +81,7 @@ def run(tree: Path, suite: list[str]) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_the_suite_fails_on(patch: Path, suite: str, tree: Path) -> None:
     apply(patch, tree)
-    result = run(tree, tests_of(suite, ["repair" if "repair" in patch.stem else "engine"]))
+    result = run(tree, selected(suite, ["repair" if "repair" in patch.stem else "engine"]))
     assert result.returncode == 1, result.stdout[-4_000:] + result.stderr
     assert "FAILED tests/engine/" in result.stdout or "FAILED tests/properties/" in result.stdout, result.stdout[
         -4_000:
@@ -91,7 +91,7 @@ def test_the_suite_fails_on(patch: Path, suite: str, tree: Path) -> None:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_suite_passes_on_the_sources_as_they_are(suite: str, tree: Path) -> None:
-    result = run(tree, tests_of(suite, PROPERTIES))
+    result = run(tree, selected(suite, PROPERTIES))
     assert result.returncode == 0, result.stdout[-4_000:] + result.stderr
 
 
