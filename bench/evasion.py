@@ -1,6 +1,7 @@
 """How many disguised words the `pattern` detector still finds, by way of disguise.
 
     python -m bench.evasion
+    python -m bench.evasion --harm ../shared/harm/dev.jsonl.xz    the detector `harm` instead: `bench.harm_evasion`
 
 40 listed words and phrases, each in five sentences: 200 strings a disguise. Found means: a finding whose span covers
 the disguised word. "As it stands" is the same list with `shadow: false` and nothing decoded.
@@ -8,15 +9,18 @@ the disguised word. "As it stands" is the same list with `shadow: false` and not
 
 from __future__ import annotations
 
+import argparse
 import base64
 import codecs
 import random
 import sys
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
+from bench import harm_evasion
 from detectors.pattern import Pattern, PatternSettings, WordList
 from guard.contract import Channel, Context, Finding, Lane
 
@@ -136,8 +140,15 @@ def table() -> str:
     return "\n".join(["| Disguise | Found | As it stands |", "|---|---|---|", *rows])
 
 
-def main() -> int:
-    print(table())
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.evasion", description=__doc__.splitlines()[0])
+    parser.add_argument("--harm", type=Path, metavar="ROWS", help="labelled rows for the detector `harm`")
+    options = parser.parse_args(arguments)
+    try:
+        print(table() if options.harm is None else harm_evasion.table(DISGUISES, options.harm))
+    except (OSError, ValueError) as error:
+        print(f"evasion: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -42,13 +42,23 @@ _FULL_END: Final = re.compile(r"[.!?…。！？][\"'”’)\]*]*\Z")
 _PIECES: Final = 40
 """Pieces that a window may be made of, where most of their characters are not seen."""
 _TOKEN: Final = "[A-Za-z0-9+/=_%-]"
-_ENCODED: Final = re.compile(rf"{_TOKEN}{{24}}|\A{_TOKEN}{{12}}|{_TOKEN}{{12}}\Z|[\U000e0020-\U000e007e]|\u202e")
+_HALF: Final = 12
+_ENCODED: Final = re.compile(
+    rf"{_TOKEN}{{{2 * _HALF}}}|\A{_TOKEN}{{{_HALF}}}|{_TOKEN}{{{_HALF}}}\Z|[\U000e0020-\U000e007e]|\u202e"
+)
 """An encoded stretch worth reading, or the part of one on this side of a cut."""
 _OPEN_TOKEN: Final = re.compile(rf"(?<!{_TOKEN}){_TOKEN}{{1,{_SENTENCE}}}\Z")
 _LONGEST_WAIT: Final = 1_000
 """Code points of an encoded stretch that wait for its end. What comes to light later concerns these."""
 _SHORTEST_SAID: Final = 12
 """Characters: what says less is not judged."""
+
+
+def _may_be_encoded(piece: str) -> bool:
+    """Is there an encoded stretch worth reading, or half of one at a cut? Most text is let go without a search."""
+    if piece.isascii() and max(map(len, piece.split()), default=0) < _HALF:
+        return False
+    return _ENCODED.search(piece) is not None
 
 
 class _Piece(NamedTuple):
@@ -236,7 +246,7 @@ class HarmScanner:
     def _read(self, piece: str, start: int) -> Sequence[Said]:
         """The stretches that `piece`, which starts at `start`, ends. None are looked for before one may be there."""
         if self._encoded is None:
-            if self._layer >= LAYERS or not _ENCODED.search(piece):
+            if self._layer >= LAYERS or not _may_be_encoded(piece):
                 return ()
             before = _OPEN_TOKEN.search(self._tail)
             head = before[0] if before else ""

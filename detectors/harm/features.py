@@ -28,12 +28,16 @@ _TURNED: Final = frozenset({"gur", "naq", "bs", "gb", "vf", "lbh", "sbe", "gung"
 _ROT13: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
 HAN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """A character that is a word of its own."""
+_DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(rf"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|{_LETTER}+(?:['’]{_LETTER}+)*|\d+")
 
 
 def words(text: str) -> list[str]:
     """The words of `text` in order, in lower case; every number is `0`."""
-    return ["0" if word[0].isdecimal() else word for word in _WORD.findall(text.lower())]
+    found: list[str] = _WORD.findall(text.lower())
+    if _DIGIT.search(text) is None:
+        return found
+    return ["0" if word[0].isdecimal() else word for word in found]
 
 
 def upright(sequence: list[str]) -> list[str]:

@@ -38,6 +38,8 @@ long text that keeps speaking of something says more than a short one."""
 _SQUARES: Final = tuple(value * value for value in range(256))
 _WORDS: Final = 16_384
 """Words whose weight is remembered."""
+_PAIRS: Final = 8_192
+"""Pairs of words whose weight is remembered: every other window holds them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class ModelError(ValueError):
 
 
 class Model:
-    """Immutable but for a cache; safe to use from several threads."""
+    """Immutable but for its caches; safe to use from several threads."""
 
     def __init__(self, card: Card, risks: bytes, idfs: bytes, senses: bytes, tables: bytes) -> None:
         if card.format != FORMAT or card.bits != BITS:
@@ -86,6 +88,7 @@ class Model:
         size = 1 << card.category_bits
         self._categories = [memoryview(tables)[at : at + size].cast("b") for at in range(0, len(tables), size)]
         self._word = lru_cache(_WORDS)(self._weigh)
+        self._pair = lru_cache(_PAIRS)(self._weigh_pair)
 
     def risk(self, text: str) -> float:
         """The probability that `text`, a window of some 400 characters, is harmful. 0 for a text without words."""
@@ -96,7 +99,7 @@ class Model:
         sequence = upright(words(text))
         if not sequence:
             return 0.0
-        risks, idfs, word = self._risks, self.idfs, self._word
+        word, weigh_pair = self._word, self._pair
         total = square = sense = known = 0
         for each in set(sequence):
             weight, length, meaning, idf = word(each)
@@ -105,9 +108,9 @@ class Model:
             sense += meaning
             known += idf
         for pair in set(itertools.pairwise(sequence)):
-            bucket = pair_bucket(*pair)
-            total += risks[bucket]
-            square += _SQUARES[idfs[bucket]]
+            weight, length = weigh_pair(*pair)
+            total += weight
+            square += length
         raw = self.card.scale * total * IDF_STEPS / math.sqrt(square) + self.card.bias
         if known:
             raw += self.card.sense_scale * sense / known**DAMPING
@@ -142,6 +145,10 @@ class Model:
             self._senses[bucket] * idf,
             idf,
         )
+
+    def _weigh_pair(self, first: str, second: str) -> tuple[int, int]:
+        bucket = pair_bucket(first, second)
+        return self._risks[bucket], _SQUARES[self.idfs[bucket]]
 
 
 def text_buckets(sequence: Sequence[str]) -> list[int]:

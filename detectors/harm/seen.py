@@ -24,10 +24,15 @@ _LETTERS_ALONE: Final = (*range(0xC0, 0x250), *range(0x386, 0x482), *range(0x48A
 """Latin with accents, Greek, Cyrillic: most texts hold them without marks of their own, and a table is quick."""
 _SHADOWS: Final = {code: shadow_of(chr(code)) for code in _LETTERS_ALONE}
 _STRANGE: Final = re.compile(rf"[^{_PLAIN}\xc0-\u024f\u0386-\u0481\u048a-\u052f]")
-_APART: Final = re.compile(rf"(?<![^\W_])[A-Za-z]([ .\-_*|{BLANK}])[A-Za-z](?:\1[A-Za-z]){{2,}}(?![^\W_])")
-"""Four letters or more with the same sign between any two."""
+_APART_INSIDE: Final = re.compile(rf"([ .\-_*|{BLANK}])[A-Za-z]\1[A-Za-z]\1[A-Za-z](?![^\W_])")
+"""What four letters or more hold that stand apart, with the same sign between any two."""
+_RUN: Final = re.compile(rf"(?<![^\W_])(?<!['’])[A-Za-z](?:([ .\-_*|{BLANK}])[A-Za-z])(?:\1[A-Za-z])*(?![^\W_])")
+_DIGIT: Final = re.compile(r"[013457@$]")
 _DIGIT_INSIDE: Final = re.compile(r"[A-Za-z][013457@$][A-Za-z]")
-_TOKEN: Final = re.compile(r"[A-Za-z0-9@$]{4,24}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9@$]{2,24}")
+_SHORTEST: Final = 4
+_MANY: Final = 4
+"""Words with digits inside, from which on a piece is taken to be spelled so."""
 _SPELLED: Final = str.maketrans("013457@$", "oieastas")
 _LONE: Final = re.compile("[A-Za-z]")
 
@@ -38,16 +43,26 @@ def seen(piece: str) -> str:
         piece = shadow(piece)
     elif not piece.isascii():
         piece = piece.translate(_SHADOWS)
-    if _APART.search(piece):
-        piece = _APART.sub(lambda found: found[0].replace(found[1], ""), piece)
-    if _DIGIT_INSIDE.search(piece):
-        piece = _TOKEN.sub(_spelled, piece)
+    if _APART_INSIDE.search(piece):
+        piece = _RUN.sub(lambda found: found[0].replace(found[1], ""), piece)
+    if _DIGIT.search(piece) and (inside := _DIGIT_INSIDE.findall(piece)):
+        piece = _TOKEN.sub(_spelled if len(inside) < _MANY else _spelled_freely, piece)
     return piece
 
 
 def _spelled(found: re.Match[str]) -> str:
     """A word with digits in it, unless it has more of them than letters: that is a name or a number."""
     token = found[0]
-    if token.isalpha() or not _DIGIT_INSIDE.search(token) or 2 * len(_LONE.findall(token)) < len(token):
+    if (
+        len(token) < _SHORTEST
+        or token.isalpha()
+        or not _DIGIT_INSIDE.search(token)
+        or 2 * len(_LONE.findall(token)) < len(token)
+    ):
         return token
     return token.translate(_SPELLED)
+
+
+def _spelled_freely(found: re.Match[str]) -> str:
+    """Any word with digits in it."""
+    return found[0].translate(_SPELLED) if _LONE.search(found[0]) else found[0]
