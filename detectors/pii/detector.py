@@ -2,6 +2,7 @@
 
     raw text (a tool call's: with JSON's escapes undone)
              --> Seen (shadow text, case kept) --> Pieces -----> Presidio's recognizers, once a piece
+                                                         '-----> what base64, hex and url-encoding in it say
                                                --> Cursor -----> secrets (`detectors.pattern`)
                                                --> Sentences --> a spaCy model, if one is set
 
@@ -13,14 +14,17 @@ leave (a settled lane taken up again) is reported for what has not left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from urllib.parse import unquote
 
+from detectors._encoded import LAYERS, decoded
 from detectors._unescaped import for_lane
 from detectors.pattern.matcher import Cursor, Matcher, expression
 from detectors.pattern.settings import PatternSettings
 from detectors.pattern.units import pattern_units
-from detectors.pii.entities import ENTITIES
+from detectors.pii.entities import ENTITIES, UNSPACED
 from detectors.pii.pieces import Pieces, Sentences
 from detectors.pii.settings import PiiSettings
 from detectors.pii.view import Seen
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
     from detectors.pii.recognizers import Recognizers
 
 SECRET: Final = "SECRET"
+SHORTEST: Final = 12
+"""Code points of a stretch that is decoded: nine bytes in base64, six in hex."""
+_STRETCH: Final = re.compile(rf"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_=-]{{{SHORTEST},{UNSPACED}}}(?![A-Za-z0-9+/_=-])")
+_PERCENT: Final = re.compile(r"[\w.%+~-]*%[0-9a-fA-F]{2}[\w.%+~-]*")
 _LEFT: Final = 24
 """Code points before a piece that a recognizer may look at."""
 _BEFORE: Final = 104
@@ -46,10 +54,31 @@ class Looks(NamedTuple):
     allow: frozenset[str]
     allow_patterns: tuple[Any, ...]
 
+    def encoded(self, piece: str, layer: int = 1) -> Iterator[tuple[str, str, int, int, float]]:
+        """Label, codec, start, end and score of the stretches of a piece that say something when they are decoded."""
+        for start, end, codec, said in _stretches(piece):
+            for hit in self.recognizers.look(said, 0, ""):
+                yield hit.label, codec, start, end, hit.score
+            for unit in self.secrets.units:
+                found = unit.compiled.search(said)
+                if found is not None and (unit.check is None or unit.check(found.group())):
+                    yield SECRET, codec, start, end, unit.score
+            for label, inner, _, _, score in self.encoded(said, layer + 1) if layer < LAYERS else ():
+                yield label, f"{codec}/{inner}", start, end, score
+
     def allowed(self, value: str) -> bool:
         return bool(self.allow and _plain(value) in self.allow) or any(
             pattern.fullmatch(value) for pattern in self.allow_patterns
         )
+
+
+def _stretches(piece: str) -> Iterator[tuple[int, int, str, str]]:
+    """Start, end, codec and what they say of the stretches of a piece that look encoded."""
+    for stretch in _PERCENT.finditer(piece) if "%" in piece else ():
+        yield *stretch.span(), "url", unquote(stretch.group())
+    for stretch in _STRETCH.finditer(piece):
+        for codec, said in decoded(stretch.group()):
+            yield *stretch.span(), codec, said
 
 
 def _plain(value: str) -> str:
@@ -114,6 +143,7 @@ class _Match(NamedTuple):
     end: int
     label: str
     score: float
+    decoded: str
 
 
 class PiiScanner:
@@ -184,6 +214,10 @@ class PiiScanner:
             ):
                 if left + first < upto:
                     self._keep(label, left + first, left + last, score)
+            if end - start >= SHORTEST:
+                for label, codec, first, last, score in looks.encoded(text[start - base : end - base]):
+                    if start + first < upto:
+                        self._keep(label, start + first, start + last, score, codec)
         for unit, first, last in self._cursor.advance(view, settling=settling) if looks.secrets.units else ():
             self._keep(SECRET, first, last, unit.score)
         if self._sentences is not None and looks.model is not None:
@@ -194,10 +228,10 @@ class PiiScanner:
                 for label, first, last, score in looks.model.look(text[start - base : end - base]):
                     self._keep(label, start + first, start + last, score)
 
-    def _keep(self, label: str, start: int, end: int, score: float) -> None:
+    def _keep(self, label: str, start: int, end: int, score: float, decoded: str = "") -> None:
         value = self._view.text[start - self._view.base : end - self._view.base]
         if not self._looks.allowed(value):
-            self._found.add(_Match(*self._view.source(start, end), label, score))
+            self._found.add(_Match(*self._view.source(start, end), label, score, decoded))
 
     def _report(self, settled: int) -> Report:
         before, self._settled = self._settled, max(settled, self._settled)
@@ -210,6 +244,7 @@ class PiiScanner:
     def _finding(self, match: _Match, before: int) -> Finding:
         self._peaks[match.label] = max(self._peaks[match.label], match.score)
         whole = Span(match.start, match.end)
+        detail: dict[str, Any] = {"decoded": match.decoded} if match.decoded else {}
         if match.start >= before:
-            return Finding(self._name, match.label, match.score, whole)
-        return Finding(self._name, match.label, match.score, Span(before, match.end), evidence=whole)
+            return Finding(self._name, match.label, match.score, whole, detail=detail)
+        return Finding(self._name, match.label, match.score, Span(before, match.end), evidence=whole, detail=detail)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -153,6 +154,29 @@ def test_in_a_tool_call_escapes_are_undone_and_masked_whole() -> None:
         for _, finding in reversed(scanned):
             masked = masked[: finding.span.start] + "0" + masked[finding.span.end :]
         assert json.loads(masked.partition("\n")[2].replace('"\\u006e"', '"n"'))["n"] == 0
+
+
+CARD = "4111 1111 1111 1111"
+TOKEN = POSITIVE["SECRET"][1]
+
+
+@pytest.mark.parametrize(
+    ("disguised", "label", "how"),
+    [
+        (base64.b64encode(b"ada@example.org").decode(), "EMAIL_ADDRESS", "base64"),
+        (base64.urlsafe_b64encode(b"~card: 4111111111111111?").decode(), "CREDIT_CARD", "base64"),
+        (base64.b64encode(b"mail ada@example.org".hex().encode()).decode(), "EMAIL_ADDRESS", "base64/hex"),
+        (b"GB29NWBK60161331926819".hex(), "IBAN_CODE", "hex"),
+        ("ada%40example.org", "EMAIL_ADDRESS", "url"),
+        ("".join(f"%{ord(char):02x}" for char in CARD), "CREDIT_CARD", "url"),
+        (base64.b64encode(TOKEN.encode()).decode(), "SECRET", "base64"),
+    ],
+)
+def test_what_is_encoded_is_found(disguised: str, label: str, how: str) -> None:
+    text = f"It says {disguised} here."
+    ((_, finding),) = scan(detector(), text)
+    assert (finding.label, finding.detail) == (label, {"decoded": how})
+    assert text[slice(*finding.span)] == disguised
 
 
 def test_prose_is_let_go_word_by_word() -> None:
