@@ -21,7 +21,7 @@ from guard import __version__
 from guard.contract import Channel
 from guard.engine.plan import Plan
 from guard.observe.families import Families
-from guard.observe.known import MODES, OTHER, OUTCOMES, STATES, Names
+from guard.observe.known import MODES, OTHER, OUTCOMES, REPAIR_OUTCOMES, REPAIRS, STATES, Names
 from guard.observe.known import Known as Known
 from guard.observe.stream import StreamMetrics as StreamMetrics
 from guard.observe.stream import Who
@@ -211,9 +211,11 @@ class Metrics:
                 to.streams.labels(route, *who)
                 for outcome in OUTCOMES:
                     to.requests.labels(route, *who, outcome)
-            for channel in (Channel.REASONING, Channel.CONTENT):
-                for counter in (to.loops, to.switches, to.runaways, to.harmful):
-                    counter.labels(channel, *who)
+            for channel in Channel:
+                to.harmful.labels(channel, *who)
+                if channel is not Channel.PROMPT:
+                    for counter in (to.loops, to.switches, to.runaways):
+                        counter.labels(channel, *who)
             to.unfinished.labels(*who)
             for tokens in (to.spent, to.saved, to.wasted):
                 tokens.labels(model)
@@ -223,7 +225,10 @@ class Metrics:
             to.reloads.labels(result)
         for result in ("written", "failed", "dropped"):
             to.audit.labels(result)
-        for detector in known.detectors:
+        for how in REPAIRS:
+            for outcome in REPAIR_OUTCOMES:
+                to.repairs.labels(how, outcome)
+        for detector in (*known.detectors, OTHER):
             to.detector_errors.labels(detector)
         for detector, names in known.counters.items():
             for name in names:

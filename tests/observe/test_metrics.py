@@ -265,6 +265,10 @@ def test_rates_see_the_first_increment(metrics: Metrics) -> None:
     assert ("guard_loops_total", tuple(sorted({"channel": "reasoning", **who}.items()))) in there
     assert ("guard_language_switches_total", tuple(sorted({"channel": "content", **who}.items()))) in there
     assert ("guard_detector_errors_total", (("detector", "language"),)) in there
+    assert ("guard_detector_errors_total", (("detector", "other"),)) in there
+    assert ("guard_failovers_total", (("from_backend", "upstream"), ("to_backend", "embedded"))) in there
+    assert ("guard_streams_ended_total", (("state", "upstream_died"),)) in there
+    assert ("guard_harmful_total", tuple(sorted({"channel": "prompt", **who}.items()))) in there
 
 
 def test_two_processes_worth_of_metrics_do_not_meet() -> None:
