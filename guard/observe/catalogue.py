@@ -24,6 +24,7 @@ LABELS: Final[Mapping[str, str]] = {
     "of a repair: `answered`, `otherwise`, `failed`",
     "state": "`complete`, `cut`, `repaired`, `upstream_died` (it broke off, or stopped without its terminal event), "
     "`refused` (upstream turned the request down), `client_left`, `deadline`, `shutdown`, `guard_failed`",
+    "finish": "upstream's finish reason, as `native_finish_reason` gives it where it is not OpenAI's; else `other`",
     "reason": "code of the error that the client got",
     "detector": "name in the policy's `detectors`",
     "label": "one of the detector's labels (`guard detectors NAME`), or `error`",
@@ -111,6 +112,7 @@ REFUSED = Counts("requests_refused_total", "Requests refused before a model was 
 STREAMS = Counts("streams_total", "Streams opened.", ("route", *WHO))
 ACTIVE = State("streams_active", "Streams open now.", across="livesum")
 ENDED = Counts("streams_ended_total", "Streams by the state in which they ended.", ("state",))
+FINISHES = Counts("finishes_total", "Choices that upstream ended, by its own word for why.", ("backend", "finish"))
 FINDINGS = Counts("findings_total", "Findings of detectors.", ("detector", "label", "channel", *WHO))
 ACTIONS = Counts("actions_total", "Decisions of the policy.", ("rule", "action", "detector", "label", "channel", *WHO))
 LOOPS = Counts("loops_total", "Streams with a loop (score 0.9 or more), once per channel.", ("channel", *WHO))

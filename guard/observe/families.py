@@ -18,6 +18,7 @@ class Families:
         self.streams: Final = c.STREAMS.register(registry)
         self.active: Final = c.ACTIVE.register(registry)
         self.ended: Final = c.ENDED.register(registry)
+        self.finishes: Final = c.FINISHES.register(registry)
         self.findings: Final = c.FINDINGS.register(registry)
         self.actions: Final = c.ACTIONS.register(registry)
         self.loops: Final = c.LOOPS.register(registry)

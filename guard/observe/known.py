@@ -14,6 +14,7 @@ from guard.contract import ERROR_LABEL, Channel
 from guard.engine.lane import HOLD_LIMIT_RULE
 from guard.policy import CompiledPolicy
 from guard.policy.compile import ON_ERROR
+from guard.wire.choice import FINISH_REASONS
 
 OTHER: Final = "other"
 NO_RULE: Final = "none"
@@ -103,6 +104,7 @@ class Names:
         self.outcomes = Bounded(OUTCOMES)
         self.channels = Bounded([*Channel])
         self.states = Bounded(STATES)
+        self.finishes = Bounded(FINISH_REASONS)
         self.repairs = Bounded(REPAIRS)
         self.repair_outcomes = Bounded(REPAIR_OUTCOMES)
         self.models = Bounded()

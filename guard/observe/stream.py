@@ -97,6 +97,10 @@ class StreamMetrics:
             name = self._names.detectors(detector)
             self._to.detector_counts.labels(name, self._names.counter(name, counter)).inc(value)
 
+    def finished(self, word: str, backend: str) -> None:
+        """Upstream ended a choice, and this is its word for why."""
+        self._to.finishes.labels(self._names.backends(backend), self._names.finishes(word)).inc()
+
     def thought(self, tokens: float) -> None:
         """A choice has ended after this much thinking."""
         self._to.thought.labels(self._who.model).observe(tokens, self._exemplar)

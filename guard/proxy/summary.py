@@ -136,6 +136,8 @@ class Summary:
             self.tokens_saved += max((self.max_tokens or 0) - guard.spent(choice), 0)
         elif done == "repair":
             self.worsen("repaired")
+        if done != "cut":
+            metrics.finished(command.native or command.reason, self.backend)
         thought = thoughts = 0
         for lane in guard.lanes():
             if lane.lane.channel is Channel.REASONING:

@@ -143,8 +143,9 @@ class ChatEncoder:
             tail |= {name: value for name, value in self.extra.items() if name not in RESERVED}
         if finish is not None and finish.native:
             body["native_finish_reason"] = finish.native
-        if finish is not None and finish.intervention is not None:
-            tail["guard"] = guard_body(finish.intervention, self._guard)
+        told = finish_told(finish, self._guard) if finish is not None else {}
+        if told:
+            tail["guard"] = told
         return self._event(tail)
 
     def _usage(self, command: SendUsage) -> bytes:
@@ -205,6 +206,14 @@ def guard_body(intervention: Intervention, guard: Mapping[str, str]) -> dict[str
     if not intervention.how:
         del told["how"]
     return {"v": 1, **told, **guard}
+
+
+def finish_told(finish: FinishChoice, guard: Mapping[str, str]) -> dict[str, Any]:
+    """The `guard` object of a choice's end: what shaped it, and upstream's own word for an end that is not ordinary."""
+    told = guard_body(finish.intervention, guard) if finish.intervention is not None else {}
+    if not finish.native or finish.reason == "stop":
+        return told
+    return {"v": 1, **told, "native_finish_reason": finish.native}
 
 
 def usage_told(command: SendUsage) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from guard.events import (
 )
 from guard.wire.chat_encode import (
     RESERVED,
-    guard_body,
+    finish_told,
     logprobs_body,
     text_field,
     tool_call_body,
@@ -108,10 +108,9 @@ class Fold:
         """The response as far as it goes; whole once `done` is true and `failure` is None."""
         usage = self._usage or SendUsage(Usage(), estimated=False)
         choices = sorted(self._choices.items())
-        interventions = [
-            choice.finish.intervention for _, choice in choices if choice.finish and choice.finish.intervention
-        ]
-        guard = guard_body(interventions[0], self._guard) if interventions else {}
+        ends = [choice.finish for _, choice in choices if choice.finish is not None]
+        ends.sort(key=lambda finish: finish.intervention is None)  # what an action shaped is told before all else
+        guard = next(filter(None, (finish_told(finish, self._guard) for finish in ends)), {})
         told = usage_told(usage)
         if told:
             guard = {"v": 1, **guard, **told}

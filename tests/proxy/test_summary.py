@@ -183,6 +183,23 @@ def test_a_thought_without_an_answer_is_unfinished(
     assert total(metrics.registry, "guard_thinking_tokens_sum") == thoughts
 
 
+@pytest.mark.parametrize(
+    ("finish", "counted"),
+    [
+        (FinishChoice(0, "stop"), "stop"),
+        (FinishChoice(0, "length", native="repetition"), "repetition"),
+        (FinishChoice(0, "stop", native="stop_sequence"), "stop_sequence"),
+        (FinishChoice(0, "stop", native="whatever"), "other"),
+        (finished("cut"), None),
+    ],
+)
+def test_upstreams_word_for_an_end_is_counted(finish: FinishChoice, counted: str | None) -> None:
+    metrics = Metrics()
+    noted(finish, metrics=metrics, engine=Reviewed(content=9))
+    assert total(metrics.registry, "guard_finishes_total") == (counted is not None)
+    assert total(metrics.registry, "guard_finishes_total", finish=counted or "") == (counted is not None)
+
+
 def test_an_answer_without_a_thought_has_none_to_finish() -> None:
     metrics = Metrics()
     noted(ENDED, metrics=metrics, engine=Reviewed(content=4), close=True)

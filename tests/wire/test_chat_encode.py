@@ -74,7 +74,12 @@ def choice(rest: str, index: int = 0) -> str:
         (FinishChoice(0, "stop"), choice('"delta":{},"finish_reason":"stop"')),
         (
             FinishChoice(0, "length", native="repetition"),
-            choice('"delta":{},"finish_reason":"length","native_finish_reason":"repetition"'),
+            choice('"delta":{},"finish_reason":"length","native_finish_reason":"repetition"')[:-3]
+            + ',"guard":{"v":1,"native_finish_reason":"repetition"}}\n\n',
+        ),
+        (
+            FinishChoice(0, "stop", native="eos"),
+            choice('"delta":{},"finish_reason":"stop","native_finish_reason":"eos"'),
         ),
         (
             FailStream("upstream_reset", "It broke."),

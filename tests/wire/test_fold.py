@@ -75,6 +75,7 @@ def test_a_whole_answer() -> None:
             "total_tokens": 3,
             "completion_tokens_details": {"reasoning_tokens": 1},
         },
+        "guard": {"v": 1, "native_finish_reason": "repetition"},
     }
 
 
