@@ -80,7 +80,7 @@ class _OneProcess:
 
     def readiness(self) -> dict[str, Any]:
         gateway = self._gateway
-        reason = "draining" if gateway.draining else "" if gateway.ready() else "the model is being loaded"
+        reason = gateway.unready()
         return {
             "ready": not reason,
             "reason": reason or None,

@@ -86,6 +86,14 @@ class Gateway:
             raise RequestError(message, status=503, code="audit_unavailable")
         self.check_model(model)
 
+    def unready(self) -> str:
+        """Why no new streams are taken, "" if they are."""
+        if self.draining:
+            return "draining"
+        if not self.ready():
+            return "the model is being loaded"
+        return "" if self.audit is None or self.audit.writable() else "the audit cannot be written"
+
     def check_model(self, model: str) -> None:
         """Raise `RequestError` if models are configured and this is none of them."""
         if self.models and model and model not in self.models:

@@ -201,6 +201,14 @@ async def test_streams_are_taken_again_once_the_disk_is_back(folder: Path) -> No
     assert [record["lost"] for record in records(folder, "gap")] == [2]
 
 
+async def test_a_guard_that_cannot_record_is_not_ready(folder: Path) -> None:
+    gateway = audited(folder, *CUT)
+    assert gateway.unready() == ""
+    with largest_file(10):
+        await Exchange(gateway).ask()
+        assert gateway.unready() == "the audit cannot be written"
+
+
 async def test_a_stream_without_a_decision_needs_no_disk(folder: Path) -> None:
     gateway = audited(folder, *answer_of(content("All is well here, and nothing is found.")))
     with largest_file(10):
