@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+import httpx
 import pytest
 
 from guard.contract import Channel, Finding, Lane, Span
 from guard.events import (
     Action,
+    ChoiceFinished,
     Command,
     Cut,
     Decision,
     EndStream,
+    Event,
     FailStream,
     FinishChoice,
     Flag,
@@ -23,11 +26,15 @@ from guard.events import (
     SendText,
     SendToolCall,
     SendUsage,
+    UpstreamEnded,
+    UpstreamFailed,
     Usage,
 )
 from guard.observe.metrics import Known, Metrics
+from guard.proxy.app import create_app
 from guard.proxy.summary import Summary
 from tests.support.metrics import total
+from tests.support.proxy import CHAT, ask, content, gateway_of, metric, script, scripted
 
 LANE = Lane(0, Channel.CONTENT)
 THOUGHT = Lane(0, Channel.REASONING)
@@ -242,3 +249,44 @@ def test_what_detectors_count_is_counted_under_names_they_own_up_to() -> None:
     assert total(metrics.registry, "guard_detector_counts_total", detector="d", counter="judged") == 4
     assert total(metrics.registry, "guard_detector_counts_total", detector="d", counter="other") == 2
     assert total(metrics.registry, "guard_detector_counts_total", detector="d", counter="negative") == 0
+
+
+# --- from a request to what is counted
+
+FINISHED: Final[list[Event]] = [ChoiceFinished(0, "stop"), UpstreamEnded()]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("pieces", "end", "state", "up"),
+    [
+        (["Hello."], FINISHED, "complete", 1),
+        (["Now STOP! there"], [ChoiceFinished(0, "stop")], "cut", 1),
+        (["Hello, I was going to"], [UpstreamEnded()], "upstream_died", 0),
+        (["Hello, I"], [UpstreamFailed("upstream_reset", "It broke.")], "upstream_died", 0),
+        (["Hello, I"], [UpstreamFailed("content_filter", "It will not.")], "refused", None),
+    ],
+)
+async def test_a_stream_counts_how_it_ended(
+    pieces: Sequence[str], end: Sequence[Event], state: str, up: float | None
+) -> None:
+    gateway = gateway_of(scripted(*script(*map(content, pieces), *end)))
+    transport = httpx.ASGITransport(create_app(gateway=gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://guard") as client:
+        await client.post(CHAT, json=ask(stream=True))
+    assert metric(gateway, "guard_streams_ended_total", state=state) == 1
+    assert metric(gateway, "guard_streams_ended_total") == metric(gateway, "guard_streams_total") == 1
+    assert metric(gateway, "guard_tokens_spent_total") > 0
+    assert gateway.metrics.registry.get_sample_value("guard_backend_up", {"backend": "scripted"}) == up
+
+
+@pytest.mark.anyio
+async def test_a_long_stream_tells_how_long_its_text_waited_and_how_long_detectors_took() -> None:
+    texts = [content(f"This is sentence {number}. ") for number in range(40)]
+    gateway = gateway_of(scripted(*script(*texts, *FINISHED)))
+    transport = httpx.ASGITransport(create_app(gateway=gateway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://guard") as client:
+        await client.post(CHAT, json=ask(stream=True))
+    assert metric(gateway, "guard_held_characters_count", channel="content") == 2
+    assert metric(gateway, "guard_held_seconds_count", channel="content") >= 1
+    assert metric(gateway, "guard_detector_seconds_count", detector="stopper") > 40
