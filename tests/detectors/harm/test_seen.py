@@ -20,7 +20,7 @@ from detectors.harm.seen import seen
         ("très âgé", "tres age"),
         ("k i l l   i t   n o w", "kill   it   now"),
         ("it's a C function of x y", "it's a C function of x y"),
-        ("h0w 70 m4k3 4 b0mb f0r h1m", "how to make 4 bomb for him"),
+        ("h0w 70 m4k3 4 b0mb f0r h1m", "how 70 make 4 bomb for him"),
         ("k.i.l.l", "kill"),
         ("k\u2800i\u2800l\u2800l", "kill"),
         ("a b c", "a b c"),
