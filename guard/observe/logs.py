@@ -15,8 +15,9 @@ import contextlib
 import logging
 import re
 import sys
+import time
 import traceback
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
@@ -24,6 +25,8 @@ import structlog
 
 LONGEST: Final = 300
 """Characters of a value; more are cut off."""
+AGAIN_SECONDS: Final = 60.0
+_MOST_TOLD: Final = 256
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -78,7 +81,25 @@ class Lines(structlog.PrintLogger):
 
 
 class Forward(logging.Handler):
-    """Takes the records of libraries: their first line, their level, who they are, and the kind of the exception."""
+    """Takes the records of libraries: their first line, their level, who they are, and the kind of the exception.
+
+    The same complaint is told once a minute: a collector that is down would else have a line for every span.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = (record.name, str(record.msg))
+        now = self._clock()
+        if now - self._told.get(key, -AGAIN_SECONDS) < AGAIN_SECONDS:
+            return False
+        if len(self._told) >= _MOST_TOLD:
+            self._told.clear()
+        self._told[key] = now
+        return bool(super().filter(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

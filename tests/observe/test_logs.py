@@ -16,7 +16,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.observe.logs import LONGEST, configure_log, place_of
+from guard.observe.logs import LONGEST, Forward, configure_log, place_of
 
 EVIL = [
     "m\n2026-01-01 [info] all is well",
@@ -161,6 +161,25 @@ def test_libraries_are_told_in_one_line() -> None:
         ("Invalid HTTP request received.", "uvicorn.error", "warning"),
     ]
     assert "secret" not in stream.getvalue()
+
+
+def test_the_same_complaint_is_told_once_a_minute() -> None:
+    stream = told()
+    now = 0.0
+    root = logging.getLogger()
+    root.handlers = [Forward(lambda: now)]
+    for now in (0.0, 1.0, 59.0, 61.0):
+        logging.getLogger("exporter").error("Failed to export %d spans", now)
+        logging.getLogger("other").error("Failed to export %d spans", now)
+    assert [line["event"] for line in lines_of(stream)] == [
+        "Failed to export 0 spans",
+        "Failed to export 0 spans",
+        "Failed to export 61 spans",
+        "Failed to export 61 spans",
+    ]
+    for number in range(1_000):
+        logging.getLogger("exporter").error(f"complaint {number}")
+    assert len(root.handlers[0]._told) <= 256  # type: ignore[attr-defined]
 
 
 def test_libraries_do_not_tell_of_every_request() -> None:
