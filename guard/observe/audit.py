@@ -180,27 +180,26 @@ class AuditLog:
                     future.set_result(done)
 
     def _try(self, records: Sequence[Mapping[str, Any]]) -> bool:
+        count, gap = len(records), self._failed_at is not None
         try:
             if self._pid != os.getpid() or not self._file.is_open:
                 self._reopen()
-            if self._failed_at is not None:
+            if gap:
                 records = [self._gap(), *records]
             self._file.append(records)
             if self._fsync:
                 self._file.sync()
         except (OSError, AuditError, ValueError) as error:
-            self._fail(error, len(records) - (self._failed_at is not None))
+            self._fail(error, count)
             return False
         if self._failed_at is not None:
             log.warning("audit is written again", lost=self._lost)
             self._failed_at = None
             self._lost = 0
-            records = records[1:]
-        self._count(len(records), written=True)
+        self._count(count, written=True)
         return True
 
     def _fail(self, error: Exception, lost: int) -> None:
-        lost = max(lost, 0)
         if self._failed_at is None:
             self._failing_since = now()
             then = "streams with decisions end" if self._closes else "decisions are dropped"

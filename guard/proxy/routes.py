@@ -167,6 +167,8 @@ class Generate:
             summary.error = "internal_error"
             log.error("internal error", **identity.told(), error=type(error).__name__, at=_where(error))
             sorry = "The guard failed; nothing more was let through."
+            if audit is not None:
+                audit.close()
             if isinstance(sink, EventStream) and sink.begun:
                 await sink.carry_out([FailStream("internal_error", sorry)], "")
                 await sink.finish()
