@@ -16,7 +16,18 @@ from urllib.parse import urlsplit
 
 from guard.backends.base import UpstreamError
 from guard.backends.client import UpstreamClient
-from guard.backends.dialects import DASHSCOPE, LLAMACPP, OLLAMA, OPENAI, OPENROUTER, SGLANG, TGI, VLLM, Dialect
+from guard.backends.dialects import (
+    DASHSCOPE,
+    LLAMACPP,
+    OLLAMA,
+    OPENAI,
+    OPENROUTER,
+    SGLANG,
+    TGI,
+    TRANSFORMERS,
+    VLLM,
+    Dialect,
+)
 
 SECONDS: Final = 3.0
 """For one endpoint."""
@@ -55,8 +66,10 @@ _ENDPOINTS: Final[tuple[tuple[str, Dialect, Callable[[Mapping[str, Any]], bool]]
     ("/info", TGI, _has("model_id", "max_total_tokens")),
     ("/api/version", OLLAMA, lambda body: set(body) == {"version"}),
     ("/version", VLLM, lambda body: set(body) == {"version"}),
+    ("/openapi.json", TRANSFORMERS, lambda body: "/load_model" in (body.get("paths") or ())),
 )
-"""The servers' own endpoints, and how their answer is known. vLLM's comes last: others answer `/version` too."""
+"""The servers' own endpoints, and how their answer is known. vLLM's comes after those who answer `/version`
+too."""
 _VERSION_OF: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "vllm": ("/version", "version"),

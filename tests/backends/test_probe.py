@@ -9,7 +9,18 @@ import pytest
 
 from guard.backends import probe
 from guard.backends.client import UpstreamClient
-from guard.backends.dialects import DASHSCOPE, LLAMACPP, OLLAMA, OPENAI, OPENROUTER, SGLANG, TGI, VLLM, Dialect
+from guard.backends.dialects import (
+    DASHSCOPE,
+    LLAMACPP,
+    OLLAMA,
+    OPENAI,
+    OPENROUTER,
+    SGLANG,
+    TGI,
+    TRANSFORMERS,
+    VLLM,
+    Dialect,
+)
 from guard.backends.probe import Found, find_dialect
 from tests.support.llamacpp_server import LlamacppServer
 from tests.support.ollama_server import OllamaServer
@@ -69,6 +80,9 @@ LOCKED = json_reply({"error": "Unauthorized"}, status=401)
         ("/get_server_info", {"internal_states": [], "version": "0.4.0"}, SGLANG),
         ("/props", {"default_generation_settings": {}}, LLAMACPP),
         ("/api/version", {"version": "0.34.0"}, OLLAMA),
+        ("/openapi.json", {"openapi": "3.1.0", "paths": {"/load_model": {}}}, TRANSFORMERS),
+        ("/openapi.json", {"openapi": "3.1.0", "paths": {"/v1/models": {}}}, None),
+        ("/openapi.json", {"openapi": "3.1.0", "paths": None}, None),
         ("/version", {"version": "2", "commit": "abc"}, None),
         ("/info", {"model_id": "m"}, None),
     ],

@@ -1,8 +1,9 @@
-"""A genuine llama.cpp server goes on with an answer, and has the rules that the scripted one has."""
+"""Genuine servers go on with an answer, and llama.cpp has the rules that the scripted one has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,12 +11,15 @@ import httpx
 import pytest
 
 from guard.backends.base import Continuation, ModelRequest
-from guard.backends.dialects import LLAMACPP
+from guard.backends.dialects import LLAMACPP, TRANSFORMERS
 from guard.backends.http import HttpBackend
+from guard.backends.templates import load_template
 from guard.contract import Channel
+from guard.events import UsageReported
 from tests.support.dialect_backend import read, said, usage
 from tests.support.llamacpp import llamacpp_server
 from tests.support.llamacpp_server import NO_ID, NOT_RUNNING, TWO_AT_THE_END
+from tests.support.transformers_serve import transformers_serve
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
 
@@ -100,3 +104,24 @@ def test_the_scripted_server_speaks_as_the_genuine_one_does(upstream: str) -> No
         control = "/v1/chat/completions/control"
         assert client.post(control, json={"id": "none", "action": "reasoning_end"}).json() == NOT_RUNNING
         assert client.post(control, json={}).json()["error"]["message"] == NO_ID
+
+
+def test_transformers_serve_goes_on_with_an_answer() -> None:
+    async def ask(url: str, folder: Path) -> None:
+        template = load_template(folder / "chat_template.jinja")
+        backend = HttpBackend(url=url, dialect=None, template=template)
+        assert (await backend.recognise()).dialect is TRANSFORMERS
+        first = await read(backend, asking(QUESTIONS[1], max_tokens=24, model=str(folder)))
+        _, whole = said(first)
+        cut = whole.index(" ", len(whole) // 2)
+        kept = Continuation("resample", Channel.CONTENT, content=whole[:cut], max_tokens=8)
+        again = await read(backend, asking(QUESTIONS[1], kept, model=str(folder)))
+        _, rest = said(again)
+        assert rest.split()[0] == whole[cut:].split()[0]
+        assert usage(again) == 8
+        prompts = [event.usage.prompt_tokens for event in (*first, *again) if isinstance(event, UsageReported)]
+        assert prompts[-1] > prompts[0]
+        await backend.aclose()
+
+    with transformers_serve() as (url, folder):
+        anyio.run(ask, url, folder)
