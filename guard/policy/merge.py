@@ -2,8 +2,8 @@
 
 What is laid over may add detectors, settings and rules. It replaces a rule of the same id, or settings of a detector
 that are given below, only where it says `override: true`; so nobody weakens a policy by accident. `name`,
-`description`, `hold`, `in_process` and `prompt.block` are those of the file on top. `on_error` and what `prompt` refuses
-may become stricter, not laxer.
+`description`, `hold`, `in_process` and `prompt.block` are those of the file on top. `on_error` and what `prompt`
+refuses may become stricter, not laxer.
 """
 
 from __future__ import annotations
