@@ -2,8 +2,8 @@
 
     recordings ─► guard serve ─► /metrics ─► Prometheus (rules.yml, shortened) ─► Alertmanager ─► webhook
 
-Windows are 40 times shorter than in the file, so 15 minutes are 22 seconds. Not more: Prometheus looks for its targets
-five seconds after its start, and GuardAbsent waits 8 then.
+Windows are 30 times shorter than in the file, so 15 minutes are 30 seconds. Not more: Prometheus looks for its targets
+five seconds after its start, and GuardAbsent waits 10 then.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ HEALTHY = 40
 LOOPING = 12
 MIXING = 12
 PROMPT = "Please tell me what you know about this, and explain it to me in plain words."
-FACTOR = 40
+FACTOR = 30
 EXPECTED = {("GuardLoopRateHigh", "reasoning"), ("GuardLanguageSwitchRateHigh", "content")}
-RESTED = 9.0
+RESTED = 11.0
 """Seconds that rules are given to fire on healthy traffic: longer than a shortened `for: 5m`."""
 
 
