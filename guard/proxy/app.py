@@ -44,6 +44,7 @@ UPSTREAM_CODES = (
     "breaker_open",
     "generation_failed",
     "model_unavailable",
+    "not_recorded",
     "queue_full",
     "repair_unsupported",
     "shut_down",
