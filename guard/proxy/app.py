@@ -34,6 +34,7 @@ REFUSALS = (
     "invalid_request",
     "model_not_found",
     "not_guarded",
+    "not_reviewable",
     "not_supported",
     "overloaded",
     "shutting_down",
