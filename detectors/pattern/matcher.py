@@ -12,6 +12,7 @@ Of one expression matches do not overlap; the leftmost is taken, and of those th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import re2
 
 from detectors._shadow import View
-from detectors.pattern.regex import Piece
+from detectors.pattern.regex import LONGEST, Piece
 
 _MEMORY: Final = 128 << 20
 """Bytes that RE2 may use for one expression, its automaton included. Reached by word lists of some 50,000 words."""
@@ -39,6 +40,8 @@ class Unit:
     decoded: str = ""
     """How the text had to be read, if not as it stands."""
     compiled: Any = field(default=None)
+    goes_on: bool = False
+    """A key's body follows: what comes after the match belongs to it, to the key's last line."""
 
 
 class Hit(NamedTuple):
@@ -75,10 +78,15 @@ def expression(text: str) -> Any:
 class Cursor:
     """Where a matcher stands in a view. Offsets are the view's."""
 
-    __slots__ = ("_matcher", "_next", "open")
+    __slots__ = ("_going", "_gone", "_matcher", "_next", "_scanned", "open")
 
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
+        self._going: Hit | None = None
+        """A match that goes on, as far as it has come."""
+        self._gone = 0
+        """Where the last one that went on ended."""
+        self._scanned = 0
         self.open = 0
         """Matches that start before are known."""
         self._next: dict[Unit, int] = {}
@@ -87,6 +95,7 @@ class Cursor:
         """For a view that has been the same so far."""
         other = Cursor(self._matcher)
         other.open, other._next = self.open, dict(self._next)
+        other._going, other._gone, other._scanned = self._going, self._gone, self._scanned
         return other
 
     @property
@@ -96,11 +105,29 @@ class Cursor:
 
     def advance(self, view: View, *, settling: bool = False) -> list[Hit]:
         """The matches that more text cannot change; all that stand there if `settling`."""
-        start = self.open - view.base
+        start = self._scanned - view.base
         opened = self._matcher.opening.search(view.text, start).start() + view.base
         hits = list(self._hits(view, start, view.end if settling else opened))
-        self.open = opened
-        return hits
+        self._scanned = self.open = opened
+        if self._going is None and not any(hit.unit.goes_on for hit in hits):
+            return hits
+        return self._gone_on(view, hits, settling)
+
+    def _gone_on(self, view: View, hits: list[Hit], settling: bool) -> list[Hit]:
+        """`hits` with those that go on followed to their ends; one that may still go on is held from its start."""
+        out = [hit for hit in hits if not hit.unit.goes_on]
+        for going in [*([self._going] if self._going else []), *(hit for hit in hits if hit.unit.goes_on)]:
+            if going is not self._going and going.start < self._gone:
+                continue  # a first line within what the key before has taken
+            start, base = going.start, view.base
+            end, over = _key_end(view.text, start - base, going.end - base)
+            self._gone = end + base
+            self._going = None if over else Hit(going.unit, start, self._gone)
+            if over or settling:
+                out.append(Hit(going.unit, start, self._gone))
+        if self._going is not None:
+            self.open = min(self.open, self._going.start)
+        return out
 
     def _hits(self, view: View, first: int, before: int) -> Iterator[Hit]:
         """Matches that start in `text` from `first` on and, absolutely, before `before`."""
@@ -121,3 +148,19 @@ class Cursor:
                 else:
                     at = start + 1  # digits before a number must not hide it
                 self._next[unit] = at + base
+
+
+_BODY: Final = re.compile(r"[A-Za-z0-9+/=\s\\:,-]*")
+_LAST_LINE: Final = re.compile(r"-----END [A-Z ]{0,40}-----")
+_LAST_LINE_LONGEST: Final = 55
+
+
+def _key_end(text: str, start: int, at: int) -> tuple[int, bool]:
+    """Where the body of a key that begins at `start` and has come to `at` ends, and whether it is over."""
+    limit = max(start + LONGEST, at)
+    found = _BODY.match(text, at, limit)
+    end = found.end() if found else at
+    last = _LAST_LINE.search(text, max(at - _LAST_LINE_LONGEST, start), end)
+    if last is not None:
+        return last.end(), True
+    return end, end < len(text) or end >= limit

@@ -10,6 +10,8 @@ import string
 import zlib
 from typing import Final
 
+PRIVATE_KEY: Final = r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----"
+"""The first line; the rest of the key belongs to it (`Unit.goes_on`)."""
 SECRETS: Final[tuple[tuple[str, int | None, str], ...]] = (
     (r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", None, ""),
     (r"\bgh[pousr]_[A-Za-z0-9]{36}\b", None, "github"),
@@ -22,7 +24,7 @@ SECRETS: Final[tuple[tuple[str, int | None, str], ...]] = (
     (r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,300}", None, ""),
     (r"\bsk-(?:proj-|svcacct-|ant-)[A-Za-z0-9_-]{20,200}", None, ""),
     (r"\bhf_[A-Za-z]{34}\b", None, ""),
-    (r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,-]{0,900}", None, ""),
+    (PRIVATE_KEY, None, ""),
 )
 """Expression, longest match if it has none, checksum. Seen as they stand: upper and lower case matter."""
 

@@ -14,7 +14,7 @@ from typing import Final
 from detectors._shadow import shadow
 from detectors.pattern.matcher import Unit, expression
 from detectors.pattern.regex import bounded
-from detectors.pattern.secrets import CHECKS, SECRETS
+from detectors.pattern.secrets import CHECKS, PRIVATE_KEY, SECRETS
 from detectors.pattern.settings import PatternRule, PatternSettings, WordList
 from detectors.pattern.words import words_of
 from guard.contract import STOP
@@ -66,7 +66,7 @@ def pattern_units(settings: PatternSettings) -> Iterator[tuple[Unit, bool]]:
                 yield _unit(label, rule), rule.shadow
     for regex, max_length, check in SECRETS if settings.secrets else ():
         rule = PatternRule(regex, max_length=max_length, shadow=False, ignore_case=False, score=STOP)
-        yield _unit(SECRET, rule, check), False
+        yield replace(_unit(SECRET, rule, check), goes_on=regex == PRIVATE_KEY), False
 
 
 def file_units(settings: PatternSettings) -> Iterator[tuple[Unit, bool]]:

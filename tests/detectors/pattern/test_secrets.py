@@ -6,7 +6,8 @@ import pytest
 
 from detectors.pattern import Pattern, PatternSettings
 from detectors.pattern.secrets import _BASE62, CHECKS, github, iban, luhn
-from guard.testing import scan
+from guard.contract import Channel, Context, Lane
+from guard.testing import assert_detector_contract, scan
 
 
 def token(prefix: str, body: str) -> str:
@@ -77,3 +78,45 @@ def test_secrets_are_found_as_they_stand(secret: str) -> None:
 )
 def test_what_only_looks_like_one_is_not_found(text: str) -> None:
     assert scan(Pattern("secrets", PatternSettings(secrets=True)), text) == []
+
+
+BODY = "\n".join("MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj" for _ in range(25))
+KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n-----END RSA PRIVATE KEY-----"
+
+
+def spans(text: str) -> list[str]:
+    detector = Pattern("secrets", PatternSettings(secrets=True))
+    return [text[slice(*finding.span)] for _, finding in scan(detector, text)]
+
+
+def test_a_private_key_is_found_to_its_last_line() -> None:
+    assert spans(f"Here: {KEY}\nand that was it") == [KEY]
+    assert spans(f"{KEY}\n{KEY} x") == [KEY, KEY]
+    assert spans(KEY.replace("\n", "\\n")) == [KEY.replace("\n", "\\n")]
+    assert spans(KEY[:900]) == [KEY[:900]]
+    assert spans(f"{KEY[:300]}. But no") == [KEY[:300]]
+
+
+def test_a_private_key_is_held_from_its_first_line_and_no_longer_than_any_match() -> None:
+    detector = Pattern("secrets", PatternSettings(secrets=True, decode=()))
+    detector.load()
+    scanner = detector.open(Lane(0, Channel.CONTENT), Context())
+    fed = 0
+    for piece in (f"so {KEY}"[at : at + 16] for at in range(0, len(KEY) - 16, 16)):
+        fed += len(piece)
+        assert scanner.feed(piece).settled <= 3
+    endless = "-----BEGIN PRIVATE KEY-----" + "A" * 9_000
+    assert [len(span) for span in spans(endless)] == [4_000]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        f"a {KEY[:700]}! {KEY} b {KEY[:40]}",
+        "-----BEGIN PRIVATE KEY-----" * 9 + "! x",
+        f"-----END A----{KEY[:99]} {KEY}",
+    ],
+)
+def test_keys_keep_the_contract(text: str) -> None:
+    assert_detector_contract(Pattern("secrets", PatternSettings(secrets=True)), [text])
