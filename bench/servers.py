@@ -129,9 +129,10 @@ def nginx(folder: Path, port: int, upstream: int) -> list[str]:
 
 
 def guard(port: int, admin_port: int, upstream: int, policy: str) -> list[str]:
-    """The command of the guard's proxy; it is ready when `/readyz` on its admin port says so."""
+    """The command of the guard's proxy; it is ready when `/readyz` on its admin port says so. It is told what the
+    upstream is, so that it does not ask while it is measured."""
     return [
-        str(Path(sys.executable).with_name("guard")),
+        *("env", "GUARD_UPSTREAM__DIALECT=openai", str(Path(sys.executable).with_name("guard"))),
         "serve",
         *("--upstream", f"http://127.0.0.1:{upstream}", "--no-fallback"),
         *("--port", str(port), "--admin-port", str(admin_port)),
