@@ -3,6 +3,7 @@
 parent                              worker
   Start(settings, policy, ...)  ->
                                 <-  listening | failed
+                                <-  unready, and why         (as soon as that changes)
   prepare | adopt | drop        ->
                                 <-  done | refused           (of the same number)
   drain | hurry                 ->

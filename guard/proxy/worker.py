@@ -15,7 +15,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from guard.contract import DetectorError
 from guard.observe.audit_file import AuditError
@@ -31,6 +31,9 @@ from guard.wire.errors import UpstreamError
 
 UNUSABLE = (SettingsError, PolicyError, DetectorError, UpstreamError, PortError, AuditError)
 """What keeps a guard from starting."""
+
+READINESS_SECONDS: Final = 0.5
+"""A worker looks so often whether it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ async def work(
     worker = _Worker(control, gateway, settings.drain, candidate)
     with background() as spawn:
         spawn(worker.obey(settings.policy))
+        spawn(worker.tell_readiness())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop.set)
         await run(
             [Served(create_app(gateway=gateway), public, True)],
@@ -119,6 +123,15 @@ class _Worker:
         self.drain = 0
         self.gateway.hurry()
         self.stop.set()
+
+    async def tell_readiness(self) -> None:
+        """Tell the parent why no new streams are taken, whenever that changes."""
+        told = ""
+        while True:
+            await asyncio.sleep(READINESS_SECONDS)
+            if (unready := self.gateway.unready()) != told:
+                told = unready
+                self.control.say(unready=unready)
 
     async def leave(self) -> None:
         await self.gateway.drain(self.drain)

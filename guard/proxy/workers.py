@@ -80,6 +80,8 @@ class _Worker:
     slot: int
     process: asyncio.subprocess.Process
     control: Control
+    unready: str = ""
+    """Why it takes no new streams."""
     since: float = field(default_factory=time.monotonic)
     answers: dict[int, asyncio.Future[dict[str, Any] | None]] = field(default_factory=dict)
 
@@ -107,16 +109,14 @@ class Workers:
     # --- what the admin port shows and does
 
     def readiness(self) -> dict[str, Any]:
-        """Ready while at least half of the workers serve: fewer would be sent more than they can take."""
-        wanted, running = self._settings.workers, len(self._running)
-        enough = 2 * running >= wanted
-        reason = (
-            "draining"
-            if self._stopping.is_set()
-            else ""
-            if enough
-            else f"only {running} of {wanted} workers are running"
-        )
+        """Ready while at least half of the workers take new streams: fewer would be sent more than they can take."""
+        wanted, ready = self._settings.workers, self._ready()
+        reason = ""
+        if self._stopping.is_set():
+            reason = "draining"
+        elif 2 * ready < wanted:
+            reasons = sorted({worker.unready for worker in self._running.values() if worker.unready})
+            reason = f"only {ready} of {wanted} workers are ready" + "".join(f"; {each}" for each in reasons)
         policy = self.policy or {}
         return {
             "ready": not reason,
@@ -125,7 +125,7 @@ class Workers:
             "policy_version": policy.get("version"),
             "streams": self._counts.total(),
             "workers": wanted,
-            "workers_ready": running,
+            "workers_ready": ready,
         }
 
     def exposition(self, accept: str) -> tuple[str, bytes]:
@@ -255,7 +255,7 @@ class Workers:
         if self.policy is None:
             self.policy = {key: heard[key] for key in ("name", "version", "data", "files")}
         self._running[slot] = _Worker(slot, process, control)
-        self._metrics.running(len(self._running))
+        self._metrics.running(self._ready())
         return str(heard["model"])
 
     async def _keep(self, worker: _Worker) -> None:
@@ -295,6 +295,10 @@ class Workers:
     async def _converse(self, worker: _Worker) -> None:
         """Take the worker's answers until it is gone."""
         while (heard := await worker.control.hear()) is not None:
+            if "unready" in heard:
+                worker.unready = heard["unready"]
+                self._metrics.running(self._ready())
+                continue
             future = worker.answers.pop(heard["number"], None)
             if future is not None and not future.done():
                 future.set_result(heard)
@@ -319,11 +323,14 @@ class Workers:
         except TimeoutError:
             return None
 
+    def _ready(self) -> int:
+        return sum(not worker.unready for worker in self._running.values())
+
     def _lost(self, worker: _Worker) -> None:
         self._running.pop(worker.slot, None)
         self._counts.clear(worker.slot)
         self._gone(worker.process)
-        self._metrics.running(len(self._running))
+        self._metrics.running(self._ready())
 
     def _gone(self, process: asyncio.subprocess.Process) -> None:
         self._processes.discard(process)

@@ -330,8 +330,8 @@ if mode == "no" and told["policy"]:
     sys.exit(2)
 one = {"name": "house", "version": "v1", "data": {}, "files": []}
 say(said="listening", model="m", **one)
-if mode == "dies":
-    sys.exit(3)
+if mode == "full":
+    say(unready="the disk is full")
 for line in lines:
     order = json.loads(line)
     if order["do"] == "drain" and mode != "stays":
@@ -384,7 +384,7 @@ async def test_a_worker_that_keeps_dying_is_started_again_and_again(
             return said.count("could not be started again")
 
         await until(lambda: failed() >= 6)
-        assert parent.readiness()["reason"] == "only 0 of 2 workers are running"
+        assert parent.readiness()["reason"] == "only 0 of 2 workers are ready"
         assert (await parent.reload()) == Reloaded(False, "house", "v1", "no worker is running; try again")
         write(mode, "fine")
         await until(lambda: parent.readiness()["workers_ready"] == 2)
@@ -392,6 +392,14 @@ async def test_a_worker_that_keeps_dying_is_started_again_and_again(
         assert said.count("a worker died") == 2
         await parent.leave()
         assert parent.readiness()["workers_ready"] == 0
+
+
+async def test_workers_say_why_they_are_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with faked(tmp_path, "full", monkeypatch) as (parent, _):
+        await parent.start()
+        await until(lambda: parent.readiness()["workers_ready"] == 0)
+        assert parent.readiness()["reason"] == "only 0 of 2 workers are ready; the disk is full"
+        await parent.leave()
 
 
 @pytest.mark.parametrize(
