@@ -42,9 +42,9 @@ CATEGORY_BITS: Final = 15
 
 def train(rows: Sequence[Row], senses: Senses | None = None, bits: int = CATEGORY_BITS) -> Model:
     """A model of `rows`. Raises `ValueError` if they are not harmful and benign ones, in both parts of the split."""
-    texts = [(upright(words(seen(text))), row) for row in rows for text in excerpts(row, MOST_WINDOWS)]
+    texts = train_texts(rows)
     harmful = np.array([row.harmful for _, row in texts])
-    kept = np.array([crc32(row.id.encode()) % 10 != 0 for _, row in texts])
+    kept = np.array([kept_to_fit(row) for _, row in texts])
     for part in (harmful[kept], harmful[~kept]):
         if len(set(part.tolist())) < 2:
             raise ValueError(
@@ -77,8 +77,26 @@ def train(rows: Sequence[Row], senses: Senses | None = None, bits: int = CATEGOR
         category_scale=_short(category_scale),
         category_bias=[_short(bias) for bias in category_bias],
     )
-    idfs = bytes(np.rint(idf * IDF_STEPS).astype(np.uint8))
-    return Model(card, quantise(risks, card.scale), idfs, sense_table, tables)
+    return Model(card, quantise(risks, card.scale), _stored(idf), sense_table, tables)
+
+
+def train_texts(rows: Sequence[Row]) -> list[tuple[list[str], Row]]:
+    """The words of each excerpt, as the model reads them, and the row it is of."""
+    return [(upright(words(seen(text))), row) for row in rows for text in excerpts(row, MOST_WINDOWS)]
+
+
+def kept_to_fit(row: Row) -> bool:
+    """Does a row fit the model? Else it calibrates it."""
+    return crc32(row.id.encode()) % 10 != 0
+
+
+def idf_table(texts: Sequence[Sequence[str]]) -> bytes:
+    """The IDFs of the model that these texts fit, as it stores them."""
+    return _stored(_idf(_counts(texts)))
+
+
+def _stored(idf: Any) -> bytes:
+    return bytes(np.rint(idf * IDF_STEPS).astype(np.uint8))
 
 
 class _Known:
