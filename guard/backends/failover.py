@@ -166,11 +166,12 @@ class FailoverBackend:
             message = f"`{backend.name}` has the answer already; there is nobody to hand it over to."
             raise UpstreamError(message, code=_CANNOT, retry=False)
         self.on_failover(self.first.name, self.second.name, "hand_over")
-        if "resample" in _repairs(self.second, request):
-            return self.second, replace(request, continuation=replace(continuation, how="resample"))
         if not continuation.content:
+            # Thoughts of another model, in the form that one thinks in, are of little use to the second.
             anew = same_again(request, continuation)
             return self.second, replace(request, continuation=None, answered_by="", body=anew)
+        if "resample" in _repairs(self.second, request):
+            return self.second, replace(request, continuation=replace(continuation, how="resample"))
         raise UpstreamError(
             f"`{self.second.name}` cannot go on with an answer that was begun.", code=_CANNOT, retry=False
         )

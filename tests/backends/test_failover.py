@@ -513,8 +513,9 @@ async def test_an_answer_is_handed_over_with_what_is_clean_of_it() -> None:
     assert switched == [("one", "two", "hand_over")]
 
 
-async def test_a_thought_is_handed_over_anew_where_the_second_cannot_go_on() -> None:
-    _, two, backend = pair(ABLE, Capabilities())
+@pytest.mark.parametrize("able", [Capabilities(), ABLE])
+async def test_a_thought_is_handed_over_anew(able: Capabilities) -> None:
+    _, two, backend = pair(ABLE, able)
     assert text((await ask(backend, continued("hand_over", "one")))[1]) == "two"
     (sent,) = two.requests
     assert sent.continuation is None
