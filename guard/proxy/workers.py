@@ -9,7 +9,8 @@ started again at any time. It listens once it can answer, so no client waits for
 one socket for all, whoever woke first took most clients: 34, 21, 6 and 3 of 64.)
 
 A reload asks one worker to read, compile and load; the others make the same policy from what it has read; only when
-all have it ready is it put in force. Worker starts and reloads exclude each other, so all have the same policy.
+all have it ready is it put in force. Worker starts and reloads exclude each other, so all have the same policy. What is
+done with all workers and their own lives share that state, so they stay in one file, long as it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Several workers are real processes here, behind real sockets."""
+"""Several workers are real processes here, behind real sockets; those that misbehave are fakes that speak the same
+language. Both halves share what starts and watches them, so the file is long."""
 
 from __future__ import annotations
 
