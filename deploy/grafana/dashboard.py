@@ -1,7 +1,11 @@
 """The Grafana dashboard, as code: `python -m deploy.grafana.dashboard` writes `dashboard.json` beside it.
 
 Five rows, from "is it up" to "what does each policy do". Every query is over `$job`; shares are over streams opened, as
-in the alerts. A panel is one line of `ROWS`: what it is called, what it shows, its unit, why one looks at it.
+in the alerts, and by channel where a stream is counted once per channel: their sum could be more than all streams. A
+panel is one line of `ROWS`: what it is called, what it shows, its unit, why one looks at it. Alerts that fire and
+changes of the policy are marked on every panel.
+
+More than 300 lines: most of them are the table of panels.
 """
 
 from __future__ import annotations
@@ -9,16 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from grafana_foundation_sdk.builders.common import VizLegendOptions
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable, QueryVariable, Row
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.builders.stat import Panel as Stat
 from grafana_foundation_sdk.builders.timeseries import Panel as Timeseries
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement
-from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef, VariableRefresh
+from grafana_foundation_sdk.models.dashboard import AnnotationQuery, DashboardCursorSync, DataSourceRef, VariableRefresh
 
 OUTPUT: Final = Path(__file__).with_name("dashboard.json")
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -42,6 +47,39 @@ class Panel:
     queries: Sequence[Query]
     kind: Literal["stat", "timeseries"] = "timeseries"
     span: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened, as a line over every time series."""
+
+    name: str
+    expr: str
+    title: str
+    text: str
+    colour: str
+
+
+MARKS: Final[Sequence[Mark]] = [
+    Mark(
+        "Alerts",
+        # GuardAbsent is about a job that is not there, so it has none
+        'ALERTS{alertname=~"Guard.+",alertstate="firing",job=~"$job|"}',
+        "{{alertname}}",
+        "{{severity}} {{channel}}",
+        "red",
+    ),
+    Mark(
+        "Policy changes",
+        'max by (name, version) (guard_policy_info{job="$job"}) == 1 '
+        'unless max by (name, version) (guard_policy_info{job="$job"} offset 1m) == 1',
+        "{{name}}@{{version}} is in force",
+        "",
+        "blue",
+    ),
+]
+STEP: Final = "60s"
+"""How often marks are looked for: a policy that came into force is new for one such step."""
 
 
 def _rate(metric: str, *by: str, where: str = "") -> str:
@@ -109,6 +147,28 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = [
                 "The fallback answers while the upstream cannot.",
                 [Query(_rate("backend_answers_total", "backend"), "{{backend}}")],
             ),
+            Panel(
+                "Refused before a model was asked",
+                "reqps",
+                "By the code that the client got; `overloaded` asks for another worker.",
+                [Query(_rate("requests_refused_total", "reason"), "{{reason}}")],
+            ),
+            Panel(
+                "Breakers open",
+                "short",
+                "Guards in which this backend is not asked because it failed too often. Nothing without a fallback.",
+                [Query('sum by (backend) (guard_breaker_open{job="$job"})', "{{backend}}")],
+            ),
+            Panel(
+                "Workers",
+                "short",
+                "Those that serve, of those wanted; and how often one was started again within an hour.",
+                [
+                    Query('sum(guard_workers_ready{job="$job"})', "serving"),
+                    Query('sum(guard_workers{job="$job"})', "wanted"),
+                    Query('sum(increase(guard_worker_restarts_total{job="$job"}[1h]))', "started again"),
+                ],
+            ),
         ],
     ),
     (
@@ -131,9 +191,9 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = [
                 "percentunit",
                 "Texts past their hard budget; thinking that never came to an answer; harm that a rule spoke of.",
                 [
-                    Query(_share("runaways_total"), "past the budget"),
+                    Query(_share("runaways_total", "channel"), "past the budget: {{channel}}"),
                     Query(_share("unfinished_thoughts_total"), "unfinished thinking"),
-                    Query(_share("harmful_total"), "harmful"),
+                    Query(_share("harmful_total", "channel"), "harmful: {{channel}}"),
                 ],
             ),
             Panel(
@@ -259,6 +319,8 @@ def build() -> str:
             .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         )
     )
+    for mark in MARKS:
+        board = board.annotation(_Marked(mark))
     for title, panels in ROWS:
         board = board.with_row(Row(title))
         for panel in panels:
@@ -278,6 +340,27 @@ def _panel(panel: Panel) -> Stat | Timeseries:
         target = Dataquery().expr(query.expr).ref_id(chr(ord("A") + index)).datasource(DATASOURCE)
         made.with_target(target.legend_format(query.legend or panel.title))
     return made
+
+
+class _Annotation(AnnotationQuery):
+    """With the fields that Grafana's Prometheus data source reads besides those of every annotation."""
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__(name=mark.name, datasource=DATASOURCE, expr=mark.expr, icon_color=mark.colour)
+        self._read = {"step": STEP, "titleFormat": mark.title, "textFormat": mark.text}
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), **self._read}
+
+
+class _Marked(Builder[AnnotationQuery]):
+    """A builder, as the SDK wants them."""
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+
+    def build(self) -> AnnotationQuery:
+        return _Annotation(self._mark)
 
 
 if __name__ == "__main__":

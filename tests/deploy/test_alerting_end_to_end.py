@@ -1,6 +1,8 @@
-"""From a model's text to a message on somebody's screen: a guard, Prometheus and Alertmanager, all of them real.
+"""From a model's text to a message on somebody's screen: a guard of two workers, Prometheus and Alertmanager, all of
+them real.
 
     recordings ─► guard serve ─► /metrics ─► Prometheus (rules.yml, shortened) ─► Alertmanager ─► webhook
+                                                  '─► every query of the Grafana dashboard
 
 Windows are 30 times shorter than in the file, so 15 minutes are 30 seconds. Not more: Prometheus looks for its targets
 five seconds after its start, and GuardAbsent waits 10 then.
@@ -9,16 +11,20 @@ five seconds after its start, and GuardAbsent waits 10 then.
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.guard_process import GuardProcess, guard_serving
 from tests.support.monitoring import (
+    FOLDER,
     RULES,
     Webhook,
     firing,
@@ -41,6 +47,16 @@ MIXING = 12
 PROMPT = "Please tell me what you know about this, and explain it to me in plain words."
 FACTOR = 30
 EXPECTED = {("GuardLoopRateHigh", "reasoning"), ("GuardLanguageSwitchRateHigh", "content")}
+UNEVENTFUL = {
+    "Breakers open",
+    "How long it waits",
+    "Refused before a model was asked",
+    "Text that waits",
+    "Time of a repair",
+    "Upstream errors",
+}
+"""Panels that have nothing to show here: nothing of the kind has happened, or can without a fallback; and text that
+waits is looked at every 16th read only, of which recordings on loopback have fewer."""
 RESTED = 11.0
 """Seconds that rules are given to fire on healthy traffic: longer than a shortened `for: 5m`."""
 
@@ -65,7 +81,7 @@ async def monitored(folder: Path) -> AsyncIterator[Monitored]:
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(FakeUpstream(*replies, gets=models))
         guard = await stack.enter_async_context(
-            guard_serving("--upstream", upstream.url, "--no-fallback", "--policy", "default")
+            guard_serving("--upstream", upstream.url, "--no-fallback", "--policy", "default", "--workers", "2")
         )
         hook = stack.enter_context(Webhook())
         manager = stack.enter_context(start_alertmanager(folder, hook.url))
@@ -126,6 +142,34 @@ async def test_loops_and_language_switches_reach_whoever_is_on_call(tmp_path: Pa
         assert loop["annotations"]["runbook_url"] == "docs/runbooks.md#guardloopratehigh"
         assert value(it.prometheus, "sum(guard_loops_total)") == LOOPING
         assert value(it.prometheus, "sum(guard_language_switches_total)") == MIXING
+
+        shown = {title: [found(it.prometheus, query) for query in queries] for title, queries in panels().items()}
+        assert {title for title, values in shown.items() if not all(values)} == UNEVENTFUL
+        assert shown["Guards up"] == [[1.0]]
+        assert shown["Workers"] == [[2.0], [2.0], [0.0]]
+        assert shown["Alerts"] == [[1.0] * len(EXPECTED)]
+        for title in ("Loops", "Language switches", "Interrupted"):
+            assert 0 < max(shown[title][0]) <= 1, title
+
+
+def panels() -> dict[str, list[str]]:
+    """The queries of everything on the dashboard, by title, as Grafana sends them."""
+    board: dict[str, Any] = json.loads((FOLDER.parent / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
+    queries = {
+        panel["title"]: [target["expr"] for target in panel["targets"]]
+        for panel in board["panels"]
+        if panel["type"] != "row"
+    }
+    queries |= {mark["name"]: [mark["expr"]] for mark in board["annotations"]["list"]}
+    return {
+        title: [query.replace("$job", "qwq-guard").replace("$__rate_interval", "1m") for query in those]
+        for title, those in queries.items()
+    }
+
+
+def found(prometheus: str, expression: str) -> list[float]:
+    """The values of its series, as far as a panel can draw them. Fails if Prometheus does not accept it."""
+    return [value for _, value in query(prometheus, expression) if math.isfinite(value)]
 
 
 def told(hook: Webhook) -> set[tuple[str, str]]:

@@ -11,10 +11,11 @@ import pytest
 
 pytest.importorskip("grafana_foundation_sdk", reason="the dashboard is generated with pip install 'qwq-guard[dev]'")
 
-from deploy.grafana.dashboard import OUTPUT, ROWS, build
+from deploy.grafana.dashboard import MARKS, OUTPUT, ROWS, build
 from guard.observe.catalogue import CATALOGUE
 
 QUERIES = [query.expr for _, panels in ROWS for panel in panels for query in panel.queries]
+QUERIES += [mark.expr for mark in MARKS if "guard_" in mark.expr]
 LABELS: Mapping[str, set[str]] = {spec.full_name: {*spec.labels, "job"} for spec in CATALOGUE}
 
 
@@ -31,6 +32,23 @@ def test_a_query_is_about_metrics_that_exist(query: str) -> None:
             known = LABELS[name.removesuffix("_bucket")]
             grouped = {word for group in re.findall(r"by \(([^)]*)\)", side) for word in group.split(", ")}
             assert {*re.findall(r'(\w+)!?=~?"', side), *grouped} <= known | {"le"}
+
+
+def test_what_happened_is_marked_on_every_panel() -> None:
+    marks = {mark["name"]: mark for mark in json.loads(build())["annotations"]["list"]}
+    assert set(marks) == {"Alerts", "Policy changes"}
+    for mark in marks.values():
+        assert mark["enable"]
+        assert mark["step"] == "60s"
+        assert mark["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert mark["titleFormat"]
+
+
+def test_what_is_counted_once_per_channel_is_not_summed_over_channels() -> None:
+    for query in QUERIES:
+        for name in ("loops", "language_switches", "runaways", "harmful"):
+            if f"guard_{name}_total" in query:
+                assert query.startswith("sum by (channel) "), query
 
 
 def test_every_panel_has_a_place_of_its_own_and_says_what_it_is_for() -> None:
