@@ -19,9 +19,13 @@ from guard.wire.errors import RequestError
 
 STRIPPED: Final = frozenset(
     {
+        "bootstrap_host",
+        "bootstrap_port",
+        "bootstrap_room",
         "cache_prompt",
         "chat_template",
         "chat_template_kwargs",
+        "custom_logit_processor",
         "echo",
         "guided_choice",
         "guided_decoding_backend",
@@ -32,9 +36,11 @@ STRIPPED: Final = frozenset(
         "id_slot",
         "include_reasoning",
         "kv_transfer_params",
+        "logits_processors",
         "metadata",
         "n_probs",
         "prompt_logprobs",
+        "return_hidden_states",
         "return_token_ids",
         "return_tokens_as_token_ids",
         "skip_special_tokens",
@@ -46,6 +52,9 @@ STRIPPED: Final = frozenset(
 
 FORBIDDEN: Final = frozenset({"api_base", "api_key", "base_url", "custom_llm_provider", "url_idx"})
 """Fields that would choose the upstream or its credentials; only the configuration does."""
+
+UNREADABLE: Final = ("input_embeds", "input_ids", "prompt_embeds", "prompt_token_ids")
+"""Fields in which some servers take a prompt as numbers, beside the one that is text or instead of it."""
 
 MAX_DEPTH: Final = 64
 NOTHING_REFUSED: Final = PromptSettings()
@@ -149,6 +158,9 @@ def parse_request(
             raise RequestError(f"`{name}` is {value}; it must be at least 1.", param=name)
     said = "\n".join(_texts(known, token_ids=settings.token_ids == "allow"))
     check_media(body, settings)
+    for name in UNREADABLE:
+        if settings.token_ids == "refuse" and body.get(name) is not None:
+            raise _token_ids(name)
     stripped: Counter[str] = Counter(name for name in removed & body.keys() if name != "stream_options")
     forwarded = {name: value for name, value in body.items() if name not in removed}
     thinking = _enable_thinking(body.get("chat_template_kwargs"))

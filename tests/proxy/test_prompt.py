@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     ({"type": {"hidden": "a"}, "prompt": "b"}, ["b", "a"]),
     ({"type": "two words", "id": "no. 1", "prompt": "b"}, ["b", "two words", "no. 1"]),
     ({"messages": [{"role": ["a"], "content": "b"}]}, ["a", "b"]),
+    # what looks like media is text where templates write it into the prompt as it is
+    ({"tools": [{"type": "image", "image": "a"}]}, ["a"]),
+    ({"tools": [{"type": "function", "function": {"parameters": {"type": "video", "video": "a"}}}]}, ["a"]),
+    ({"messages": [{"role": "user", "type": "file", "file": "a", "content": "b"}]}, ["a", "b"]),
+    ({"messages": [{"role": "tool", "content": [{"type": "x", "y": {"type": "file", "file": "a"}}]}]}, ["a"]),
+    # some templates write a knob into the prompt; its values are single words
+    ({"prompt": "a", "reasoning_effort": "high", "verbosity": "low"}, ["a"]),
+    ({"prompt": "a", "reasoning_effort": "high, and also"}, ["a", "high, and also"]),
+    ({"prompt": "a", "tool_choice": {"type": "function", "function": {"name": "look"}}}, ["a"]),
+    ({"prompt": "a", "tool_choice": {"name": "look away"}}, ["a", "look away"]),
+    # so are the names of properties
+    ({"tools": [{"properties": {"ada@example.org": {}, "at": {}}}]}, ["ada@example.org"]),
+    ({"a field": "b", "prompt": "c"}, ["c", "b", "a field"]),
 ]
 
 
@@ -58,6 +72,29 @@ def test_what_was_reviewed_is_put_back_in_its_place(body: dict[str, Any], texts:
     masked = with_texts(body, [f"<{text}>" for text in texts])
     assert reviewed_texts(masked) == [f"<{text}>" for text in texts]
     assert json.dumps(body) == before
+
+
+def test_ten_thousand_parts_are_put_back_at_once() -> None:
+    """Each part in a copy of its own list would be ten thousand lists of ten thousand."""
+    made = 0
+
+    class Counted(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal made
+            made += 1
+            return super().__iter__()
+
+    parts = Counted({"type": "text", "text": f"part {number}"} for number in range(10_000))
+    body = {"messages": [{"role": "user", "content": parts}]}
+    texts = reviewed_texts(body)
+    assert reviewed_texts(with_texts(body, [text.upper() for text in texts])) == [text.upper() for text in texts]
+    assert made < 10
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_as_many_texts_are_put_back_as_were_found(count: int) -> None:
+    with pytest.raises(ValueError, match="texts"):
+        with_texts({"prompt": "a"}, ["b"] * count)
 
 
 keys = st.sampled_from(
@@ -95,6 +132,27 @@ def test_what_cannot_be_reviewed_goes_on_or_is_refused_as_the_policy_says(type: 
         check_media(body, PromptSettings.model_validate({kind: "refuse"}))
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "not_reviewable", "messages")
     assert f"`messages[0].content[0]` is of type `{type}`" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"image_url": {"url": "data:image/png;base64,AA=="}}, "image"),
+        ({"type": None, "image_url": "data:image/png;base64,AA=="}, "image"),
+        ({"type": "text", "text": "a", "video_url": {"url": "x"}}, "video"),
+        ({"type": "image_embeds", "image_embeds": "AA=="}, "image"),
+        ({"type": "image_pil", "image_pil": "AA=="}, "image"),
+        ({"type": "audio_embeds", "audio_embeds": "AA=="}, "audio"),
+        ({"input_audio": {"data": "AA=="}}, "audio"),
+        ({"type": "odd", "file_data": "AA=="}, "file"),
+    ],
+)
+def test_a_part_is_known_by_what_it_holds_as_well(part: dict[str, Any], kind: str) -> None:
+    """vLLM takes a part without a type for what its keys say."""
+    body = {"messages": [{"role": "user", "content": [part]}]}
+    check_media(body, PromptSettings())
+    with pytest.raises(RequestError, match="cannot be reviewed"):
+        check_media(body, PromptSettings.model_validate({kind: "refuse"}))
 
 
 def test_media_are_looked_for_in_messages_of_parts_only() -> None:

@@ -282,3 +282,14 @@ def test_a_wrong_field_of_an_embeddings_request_is_named(body: dict[str, object]
 def test_an_embeddings_request_goes_on_as_it_is(given: object) -> None:
     body = {"model": "m", "input": given, "dimensions": 64}
     assert parse_embeddings(json.dumps(body).encode()) == (body, "m")
+
+
+@pytest.mark.parametrize("name", ["input_embeds", "input_ids", "prompt_embeds", "prompt_token_ids"])
+@pytest.mark.parametrize("body", [chat(), {"prompt": "Hi"}], ids=["chat", "completions"])
+def test_a_prompt_beside_the_prompt_is_refused_as_token_ids_are(name: str, body: dict[str, object]) -> None:
+    route: Route = "completions" if "prompt" in body else "chat"
+    with pytest.raises(RequestError, match="cannot be reviewed") as caught:
+        parse({**body, name: [[1, 2]]}, route)
+    assert (caught.value.code, caught.value.param) == ("not_reviewable", name)
+    allowed = parse({**body, name: [[1, 2]]}, route, settings=PromptSettings(token_ids="allow"))
+    assert allowed.body[name] == [[1, 2]]
