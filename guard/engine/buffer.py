@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import attrgetter
 from typing import NamedTuple
 
 from guard.contract import Span
@@ -18,6 +20,9 @@ class _Masked(NamedTuple):
     start: int
     end: int
     replacement: str
+
+
+_end = attrgetter("end")
 
 
 class HoldBack:
@@ -47,14 +52,14 @@ class HoldBack:
         if span.start == span.end:
             return True
         new = _Masked(span.start, span.end, replacement)
-        apart: list[_Masked] = []
-        for old in self._masks:
-            if old.end <= new.start or new.end <= old.start:
-                apart.append(old)
-            else:
-                text = new.replacement if new.start < old.start else old.replacement
-                new = _Masked(min(old.start, new.start), max(old.end, new.end), text)
-        self._masks = sorted([*apart, new])
+        masks = self._masks  # in order, and apart from each other
+        first = after = bisect_right(masks, new.start, key=_end)
+        while after < len(masks) and masks[after].start < new.end:
+            old = masks[after]
+            text = new.replacement if new.start < old.start else old.replacement
+            new = _Masked(min(old.start, new.start), max(old.end, new.end), text)
+            after += 1
+        masks[first:after] = [new]
         return True
 
     def release(self, floor: int) -> str:
@@ -87,6 +92,7 @@ class HoldBack:
     def held(self, span: Span | None = None) -> str:
         """The text that waits, as it came, or what waits of a span. For repairs and pseudonyms; never for a client."""
         text = "".join(self._pieces)
+        self._pieces = [text]  # asked for mask after mask
         return text if span is None else text[max(span.start - self.released, 0) : max(span.end - self.released, 0)]
 
     def sent(self, position: int) -> int:
