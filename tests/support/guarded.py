@@ -26,6 +26,7 @@ from guard.backends.base import Backend
 from guard.policy import CompiledPolicy
 from guard.proxy.app import create_app
 from guard.proxy.gateway import Gateway
+from guard.proxy.protocol import HttpProtocol
 from guard.settings import Settings
 from tests.support.answers import Answer
 from tests.support.proxy import CHAT, MESSAGES, words_policy
@@ -166,7 +167,7 @@ async def guarded(
     gateway: Gateway = app.state.gateway
     if clocks:
         gateway.clocks = replace(gateway.clocks, **clocks)
-    config = uvicorn.Config(app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False)
+    config = uvicorn.Config(app, http=HttpProtocol, ws="none", lifespan="on", log_config=None, access_log=False)
     async with _serving(config) as port:
         yield Guarded(port, gateway)
         await Guarded(port, gateway).idle()
