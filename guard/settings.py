@@ -122,6 +122,8 @@ class Upstream(Section):
     @field_validator("url")
     @classmethod
     def _base_url(cls, url: str) -> str:
+        if any(char.isspace() or not char.isprintable() for char in url.strip()):
+            raise ValueError("there is white space or a control character within the URL; take it out")
         parts = urlsplit(url.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("give a URL that begins with http:// or https://, for example http://127.0.0.1:8000")

@@ -85,6 +85,9 @@ def test_good_urls(url: str, base: str) -> None:
         ("http://host/?key=1", "without `?`"),
         ("http://host/v1/chat/completions", "the guard adds"),
         ("http://host:99999/", "Port out of range"),
+        ("http://my host:8000", "white space"),
+        ("http://host\n:8000", "white space"),
+        ("http://host\0:8000", "white space"),
         ("http://127.0.0.1:8080", "is this guard itself"),
     ],
 )

@@ -37,8 +37,8 @@ EXTRA: Final = "pip install 'qwq-guard[transformers]'"
 
 
 def build_backend(settings: Settings, metrics: Metrics) -> Backend:
-    """The backend for `settings`. Raises `SettingsError` if it needs what is not installed, or a chat template
-    that cannot be used."""
+    """The backend for `settings`. Raises `SettingsError` if it needs what is not installed, a model's folder
+    that is not there, or a chat template that cannot be used."""
     if settings.upstream is None:
         if not has_transformers():
             raise SettingsError(
@@ -161,6 +161,9 @@ def _in_process(settings: Settings, model: str) -> TransformersBackend:
 
     local = settings.in_process
     folder = Path(model).expanduser()
+    if model.startswith(("/", "./", "../", "~")) and not folder.is_dir():
+        which = "fallback" if settings.upstream is not None and settings.fallback.model else "in_process"
+        raise SettingsError([f"{which}.model: there is no folder {folder}; give one, a hub id, or `{EMBEDDED}`"])
     return TransformersBackend(
         (lambda progress: embedded_model(progress=progress))
         if model == EMBEDDED

@@ -247,3 +247,11 @@ async def test_a_silent_upstream_delays_neither_start_nor_stop() -> None:
 class Remote(ScriptedBackend):
     async def models(self) -> Sequence[str]:
         return ("remote",)
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "./nowhere", "../nowhere", "~/nowhere"])
+@pytest.mark.parametrize("upstream", [None, {"url": URL}])
+def test_a_model_in_a_folder_that_is_not_there_is_told_at_start(model: str, upstream: dict[str, str] | None) -> None:
+    """A server that starts and refuses every request looks well to whoever started it."""
+    with pytest.raises(SettingsError, match=r"in_process\.model: there is no folder"):
+        build_backend(settings(in_process={"model": model}, upstream=upstream), Metrics())
