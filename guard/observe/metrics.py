@@ -23,6 +23,7 @@ from guard.engine.plan import Plan
 from guard.observe.families import Families
 from guard.observe.known import MODES, OTHER, OUTCOMES, REPAIR_OUTCOMES, REPAIRS, STATES, Names
 from guard.observe.known import Known as Known
+from guard.observe.rates import totals_of
 from guard.observe.stream import StreamMetrics as StreamMetrics
 from guard.observe.stream import Who
 from guard.observe.timing import DetectorTimes
@@ -187,6 +188,19 @@ class Metrics:
         """Content type and body for a scraper that sent this `Accept` header: of this process only."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
+
+    def totals(self) -> dict[str, float]:
+        """What `guard.observe.rates` counts, of this process only."""
+        counters = (self._to.streams, self._to.loops, self._to.switches, self._to.requests)
+        return totals_of(family for counter in counters for family in counter.collect())
+
+    def backends_up(self) -> dict[str, bool]:
+        """Whether each backend answered when this process last asked it; none that has not been asked."""
+        return {
+            sample.labels["backend"]: bool(sample.value)
+            for family in self._to.backend_up.collect()
+            for sample in family.samples
+        }
 
     # --- inside
 

@@ -2,6 +2,7 @@
 
     parent: prepare(folder) ── starts workers ──> each: Metrics(...), numbers go to files in `folder`
             render(folder, accept)  <── sums them ───────────────────┘
+            totals(folder)      <───┘ the same, of some counters
             mark_dead(pid)          when a worker has gone
 
 Counters and histograms of workers that have gone stay in the sums; their gauges do not.
@@ -15,6 +16,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, values
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from guard.observe.rates import totals_of
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -41,6 +44,12 @@ def render(folder: str | Path, accept: str = "") -> tuple[str, bytes]:
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     encode, content_type = choose_encoder(accept)
     return content_type, encode(registry)
+
+
+def totals(folder: str | Path) -> dict[str, float]:
+    """What `guard.observe.rates` counts, over all workers that there ever were."""
+    files = [str(file) for file in Path(folder).glob("counter_*.db")]
+    return totals_of(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
 
 def mark_dead(pid: int, folder: str | Path | None = None) -> None:

@@ -1,21 +1,30 @@
-"""Health, readiness, metrics and reload: an app of its own, on a port of its own, loopback unless configured otherwise.
+"""Health, readiness, metrics, status and reload: an app of its own, on a port of its own, loopback unless configured
+otherwise.
 
-GET /healthz    is the process alive          GET /metrics    what Prometheus reads
-GET /readyz     are new streams taken         POST /reload    read the policy again
+GET /healthz    is the process alive          GET /metrics        what Prometheus reads
+GET /readyz     are new streams taken         GET /, /status.json what people read, and the same for programs
+                                              POST /reload        read the policy again
 
 With one process it speaks for that process, with several workers for all of them (`workers.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
-from guard.proxy.gateway import Gateway
-from guard.proxy.reload import Reloaded
+from guard.observe.rates import SAMPLE_SECONDS, Rates
+from guard.proxy.gateway import Gateway, log
+from guard.proxy.reload import Reloaded, Reloader
+from guard.proxy.status import STARTED, of_process, together
+from guard.proxy.status_page import REFRESH_SECONDS, headers, page
+
+_LONGEST_REFRESH = 3_600
 
 
 class Operated(Protocol):
@@ -30,15 +39,43 @@ class Operated(Protocol):
     async def reload(self) -> Reloaded | None:
         """Read the policy again and put it in force. None if that cannot be done now."""
 
+    async def sample(self) -> None:
+        """Remember what has happened so far. Called every `SAMPLE_SECONDS`."""
 
-def create_admin(gateway: Gateway, reload: Callable[[], Awaitable[Reloaded]] | None = None) -> FastAPI:
+    async def status(self) -> dict[str, Any]:
+        """What `status.together` makes."""
+
+
+def create_admin(gateway: Gateway, reloader: Reloader | None = None) -> FastAPI:
     """The admin app over the same gateway as the public one."""
-    return admin_app(_OneProcess(gateway, reload))
+    return admin_app(_OneProcess(gateway, reloader))
 
 
 def admin_app(operated: Operated) -> FastAPI:
-    """The admin app."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    """The admin app. Its lifespan takes the samples that live rates need."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        sampling = asyncio.create_task(_sample(operated))
+        try:
+            yield
+        finally:
+            sampling.cancel()
+            await asyncio.wait((sampling,))
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/")
+    async def status(refresh: str = "") -> Response:
+        """The status, for people. `?refresh=SECONDS` says how often it asks for itself again, 0 for never."""
+        seconds = int(refresh) if refresh.isascii() and refresh.isdigit() and len(refresh) < 9 else REFRESH_SECONDS
+        body = page(await operated.status(), min(seconds, _LONGEST_REFRESH))
+        return HTMLResponse(body, headers=dict(headers()))
+
+    @app.get("/status.json")
+    async def status_json() -> Response:
+        """The same for programs."""
+        return JSONResponse(await operated.status(), headers=dict(headers()))
 
     @app.get("/healthz")
     async def healthz() -> PlainTextResponse:
@@ -74,9 +111,10 @@ def admin_app(operated: Operated) -> FastAPI:
 class _OneProcess:
     """The gateway of a process that serves alone."""
 
-    def __init__(self, gateway: Gateway, reload: Callable[[], Awaitable[Reloaded]] | None) -> None:
+    def __init__(self, gateway: Gateway, reloader: Reloader | None) -> None:
         self._gateway = gateway
-        self._reload = reload
+        self._reloader = reloader
+        self._rates = Rates(gateway.metrics.totals)
 
     def readiness(self) -> dict[str, Any]:
         gateway = self._gateway
@@ -93,7 +131,25 @@ class _OneProcess:
         return self._gateway.metrics.render(accept)
 
     async def reload(self) -> Reloaded | None:
-        return None if self._reload is None or self._gateway.draining else await self._reload()
+        return None if self._reloader is None or self._gateway.draining else await self._reloader.reload()
+
+    async def sample(self) -> None:
+        self._rates.sample()
+
+    async def status(self) -> dict[str, Any]:
+        process = of_process(self._gateway)
+        worker = {"worker": 0, "pid": process["pid"], "since": STARTED, "streams": process["streams"], "answered": True}
+        reloaded = None if self._reloader is None else self._reloader.last
+        return together(self.readiness(), self._rates.windows(), reloaded, [process], [worker], process)
+
+
+async def _sample(operated: Operated) -> None:
+    while True:
+        try:
+            await operated.sample()
+        except Exception as error:  # noqa: BLE001 - a worker that is just starting has half a file; the next look will do
+            log.warning("no sample for the status page", error=type(error).__name__)
+        await asyncio.sleep(SAMPLE_SECONDS)
 
 
 def _as_json(done: Reloaded) -> dict[str, Any]:

@@ -6,6 +6,8 @@ parent                              worker
                                 <-  unready, and why         (as soon as that changes)
   prepare | adopt | drop        ->
                                 <-  done | refused           (of the same number)
+  status                        ->
+                                <-  what the worker knows    (of the same number)
   drain | hurry                 ->
   (the socket closes)           ->                           the parent is gone: so goes the worker
 """

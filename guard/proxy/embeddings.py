@@ -81,6 +81,7 @@ class Embeddings:
             clocks=gateway.clocks,
             slow=slow,
             audit=audit,
+            on_decision=gateway.interventions.stream(identity.request_id, identity.stream_id, model),
         )
         try:
             cleared = await pump.review_prompt(texts, refuse=True)

@@ -17,6 +17,7 @@ from guard.backends.base import Backend, Decoding, needs_chat
 from guard.contract import Channel, Context
 from guard.engine.stream import StreamGuard
 from guard.observe.audit import AuditLog, StreamAudit
+from guard.observe.interventions import Interventions
 from guard.observe.metrics import Known, Metrics
 from guard.observe.traces import TRACE_HEADERS, StreamTrace, Tracing
 from guard.policy import CompiledPolicy
@@ -58,6 +59,8 @@ class Gateway:
     """Where decisions are recorded."""
     tracing: Tracing | None = None
     """Where requests are traced."""
+    interventions: Interventions = field(default_factory=Interventions)
+    """What rules did last."""
     ready: Callable[[], bool] = lambda: True
     known: Callable[[CompiledPolicy], Known] | None = None
     """The names that a policy brings into metrics."""

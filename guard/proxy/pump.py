@@ -14,7 +14,7 @@ More than 300 lines: reading, writing and the clocks share every field of the st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -33,6 +33,7 @@ from guard.events import (
     Event,
     FailStream,
     FinishChoice,
+    RecordDecision,
     Resume,
     SendNotice,
     SendPrompt,
@@ -74,10 +75,11 @@ class Pump:
         audit: StreamAudit | None = None,
         trace: StreamTrace | None = None,
         on_repair: OnRepair = lambda _how, _outcome, _seconds: None,
+        on_decision: Callable[[RecordDecision], None] = lambda _command: None,
     ) -> None:
         """`max_tokens` is the client's limit per choice. `slow` keeps the engine off the event loop. With `audit`
         nothing that follows from a decision leaves before the decision is recorded."""
-        self.summary = Summary(max_tokens)
+        self.summary = Summary(max_tokens, on_decision)
         self.stalled = False
         """The client takes nothing; there is no use in telling it anything more."""
         self._guard = guard

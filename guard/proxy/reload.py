@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from guard.contract import DetectorError
@@ -47,6 +48,8 @@ class Reloaded:
     says: str = ""
     """What is wrong, as `guard check` shows it."""
     problems: Sequence[Mapping[str, Any]] = ()
+    at: float = field(default_factory=time.time, compare=False)
+    """Unix time."""
 
 
 def read_candidate(wanted: str) -> Candidate:
@@ -82,6 +85,8 @@ class Reloader:
     def __init__(self, gateway: Gateway, wanted: str, files: Sequence[str] = ()) -> None:
         """`wanted` is the configured policy, a built-in name or a path; `files` are those it was read from."""
         self.files = tuple(files)
+        self.last: Reloaded | None = None
+        """The last reload that was tried."""
         self._gateway = gateway
         self._wanted = wanted
         self._one_at_a_time = asyncio.Lock()
@@ -89,16 +94,20 @@ class Reloader:
     async def reload(self) -> Reloaded:
         """Read the policy again and put it in force, or say why not."""
         async with self._one_at_a_time:
-            try:
-                candidate = await asyncio.to_thread(read_candidate, self._wanted)
-            except (PolicyError, DetectorError) as error:
-                return self._refused(error)
-            self.files = candidate.files
-            self._gateway.adopt(candidate.policy)
-            name, version = candidate.policy.name, candidate.policy.version
-            self._gateway.metrics.reload_tried(True)
-            log.info("policy reloaded", policy=name, version=version)
-            return Reloaded(True, name, version)
+            self.last = await self._reload()
+            return self.last
+
+    async def _reload(self) -> Reloaded:
+        try:
+            candidate = await asyncio.to_thread(read_candidate, self._wanted)
+        except (PolicyError, DetectorError) as error:
+            return self._refused(error)
+        self.files = candidate.files
+        self._gateway.adopt(candidate.policy)
+        name, version = candidate.policy.name, candidate.policy.version
+        self._gateway.metrics.reload_tried(True)
+        log.info("policy reloaded", policy=name, version=version)
+        return Reloaded(True, name, version)
 
     def _refused(self, error: PolicyError | DetectorError) -> Reloaded:
         in_force = self._gateway.policy

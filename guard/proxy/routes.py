@@ -133,6 +133,7 @@ class Generate:
             audit=audit,
             trace=trace,
             on_repair=gateway.metrics.repair_done,
+            on_decision=gateway.interventions.stream(identity.request_id, identity.stream_id, request.model),
         )
         summary = pump.summary
         gateway.opened(pump)

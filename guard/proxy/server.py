@@ -103,7 +103,7 @@ async def serve(
         on_signals(stop, gateway.hurry, None if reload is None else lambda: spawn(reload()))
         if reloader is not None and watching:
             spawn(watch(lambda: reloader.files, reloader.reload))
-        apps = (Served(create_app(gateway=gateway), public, True), Served(create_admin(gateway, reload), admin))
+        apps = (Served(create_app(gateway=gateway), public, True), Served(create_admin(gateway, reloader), admin, True))
         await run(apps, stop, leave, started)
 
 

@@ -40,5 +40,8 @@ class StreamCounts:
         """A worker is gone, and its streams with it."""
         self._counts[worker] = 0
 
+    def of(self, worker: int) -> int:
+        return self._counts[worker]
+
     def total(self) -> int:
         return sum(self._counts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -58,6 +58,8 @@ class Summary:
 
     max_tokens: int | None = None
     """The client's limit per choice."""
+    on_decision: Callable[[RecordDecision], None] = lambda _command: None
+    """Told of every decision."""
     outcome: str = "passed"
     backend: str = ""
     error: str = ""
@@ -93,6 +95,7 @@ class Summary:
                     self._answered.add(lane.choice)
             elif isinstance(command, RecordDecision):
                 metrics.decided(command.lane, command.finding, command.decision)
+                self.on_decision(command)
                 action = command.decision.action
                 if command.decision.rule and isinstance(action, Flag | Mask):
                     self.worsen("flagged" if isinstance(action, Flag) else "masked")

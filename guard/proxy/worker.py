@@ -25,6 +25,7 @@ from guard.proxy.control import Control, settings_from
 from guard.proxy.gateway import Gateway, log
 from guard.proxy.reload import Candidate, candidate_of, read_candidate, refusal
 from guard.proxy.server import PortError, Served, background, listen, run
+from guard.proxy.status import of_process
 from guard.proxy.stream_counts import StreamCounts
 from guard.settings import Settings, SettingsError
 from guard.wire.errors import UpstreamError
@@ -114,6 +115,8 @@ class _Worker:
                 case "adopt":
                     self.gateway.adopt(self.candidate.policy)
                     self.control.say(number=order["number"], ok=True)
+                case "status":
+                    self.control.say(number=order["number"], **of_process(self.gateway))
                 case "drain":
                     self.stop.set()
                 case "hurry":

@@ -2,7 +2,7 @@
 
 parent --control--> worker 0, worker 1 ...    each listens on the same port (SO_REUSEPORT): the kernel spreads clients
   |                    '- dies: counted, started again after a pause that doubles while it keeps dying
-  '-- admin port: readiness, metrics of all, reload
+  '-- admin port: readiness, metrics and status of all, reload
 
 A worker is a fresh interpreter, not a fork: nothing that runs in the parent can be in the way of it, and it can be
 started again at any time. It listens once it can answer, so no client waits for a worker that is only starting. (With
@@ -27,7 +27,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from guard.observe.multiprocess import mark_dead, render
+from guard.observe.multiprocess import mark_dead, render, totals
+from guard.observe.rates import Rates
 from guard.observe.workers import WorkerMetrics
 from guard.proxy.admin import admin_app
 from guard.proxy.backends import has_transformers
@@ -35,6 +36,7 @@ from guard.proxy.control import Control, settings_data
 from guard.proxy.gateway import FLUSH_SECONDS, log
 from guard.proxy.reload import Reloaded, watch
 from guard.proxy.server import Served, background, on_signals, run
+from guard.proxy.status import KINDS, merged, together
 from guard.proxy.stream_counts import StreamCounts
 from guard.settings import Settings, SettingsError
 
@@ -42,6 +44,8 @@ START_SECONDS: Final = 300.0
 """A worker that does not listen after this long is given up: models may have to be read from a slow disk."""
 ANSWER_SECONDS: Final = 120.0
 """The same for one that does not answer: it may be loading the models of a policy."""
+STATUS_SECONDS: Final = 2.0
+"""The same for one that is asked how it is; one that loads a policy answers later."""
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 """Seconds before a worker that died is started again: doubled each time, and the first again after `STEADY_SECONDS`."""
@@ -84,6 +88,7 @@ class _Worker:
     unready: str = ""
     """Why it takes no new streams."""
     since: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.time)
     answers: dict[int, asyncio.Future[dict[str, Any] | None]] = field(default_factory=dict)
 
 
@@ -101,6 +106,10 @@ class Workers:
         self._folder = metrics_folder
         self._counts, self._counts_descriptor = StreamCounts.create(settings.workers)
         self._metrics = WorkerMetrics(settings.workers)
+        self._rates = Rates(lambda: totals(metrics_folder))
+        self._entries: dict[str, Sequence[Mapping[str, Any]]] = dict.fromkeys(KINDS, ())
+        """What rules did last, also in workers that have gone."""
+        self._reloaded: Reloaded | None = None
         self._running: dict[int, _Worker] = {}
         self._processes: set[asyncio.subprocess.Process] = set()
         self._keepers: set[asyncio.Task[None]] = set()
@@ -144,7 +153,38 @@ class Workers:
             else:
                 log.error("policy not reloaded", in_force=in_force, problems=done.says)
             self._metrics.reload_tried(done.ok)
+            self._reloaded = done
             return done
+
+    async def sample(self) -> None:
+        """Remember totals, and what rules did: a worker that dies takes what it knows with it."""
+        self._rates.sample()
+        await self._ask_all()
+
+    async def status(self) -> dict[str, Any]:
+        running = [self._running[slot] for slot in sorted(self._running)]
+        told = await self._ask_all()
+        workers = [
+            {
+                "worker": each.slot,
+                "pid": each.process.pid,
+                "since": each.started,
+                "streams": self._counts.of(each.slot),
+                "answered": each.slot in told,
+            }
+            for each in running
+        ]
+        processes = list(told.values())
+        return together(self.readiness(), self._rates.windows(), self._reloaded, processes, workers, self._entries)
+
+    async def _ask_all(self) -> Mapping[int, Mapping[str, Any]]:
+        """What each worker knows, by slot; nothing of those that are busy."""
+        running = [self._running[slot] for slot in sorted(self._running)]
+        answers = await asyncio.gather(*(self._ask(each, STATUS_SECONDS, do="status") for each in running))
+        told = {each.slot: answer for each, answer in zip(running, answers, strict=True) if answer is not None}
+        for kind in KINDS:
+            self._entries[kind] = merged(self._entries[kind], *(answer[kind] for answer in told.values()))
+        return told
 
     async def _reload(self, workers: Sequence[_Worker]) -> Reloaded:
         assert self.policy is not None
@@ -310,7 +350,7 @@ class Workers:
         self._running.pop(worker.slot, None)
         await worker.control.close()
 
-    async def _ask(self, worker: _Worker, **order: Any) -> dict[str, Any] | None:
+    async def _ask(self, worker: _Worker, seconds: float | None = None, **order: Any) -> dict[str, Any] | None:
         """What the worker answers; None if it is gone or takes too long."""
         if self._running.get(worker.slot) is not worker:
             return None
@@ -319,7 +359,7 @@ class Workers:
         worker.answers[number] = future
         worker.control.say(number=number, **order)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS if seconds is None else seconds):
                 return await future
         except TimeoutError:
             return None
@@ -355,7 +395,7 @@ async def serve_workers(
             model = begin.result()
             if watching:
                 spawn(watch(workers.files, workers.reload))
-            await run([Served(admin_app(workers), admin)], stop, workers.leave, lambda: started(model))
+            await run([Served(admin_app(workers), admin, True)], stop, workers.leave, lambda: started(model))
     finally:
         for task in (begin, stopped):
             task.cancel()

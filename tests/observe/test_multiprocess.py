@@ -45,6 +45,8 @@ multiprocess.mark_dead(workers[1], folder)
 content_type, body = multiprocess.render(folder, "application/openmetrics-text; version=1.0.0")
 assert content_type.startswith("application/openmetrics-text")
 print(body.decode().replace("# EOF", ""))
+sums = multiprocess.totals(folder)
+assert (sums["streams"], sums["cuts"], sums["loops"]) == (7, 2, 0), sums
 """
 
 

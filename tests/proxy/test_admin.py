@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
+from guard.observe.rates import COUNTED
+from guard.proxy import admin
 from guard.proxy.admin import create_admin
 from guard.proxy.app import create_app
 from guard.proxy.gateway import Gateway
@@ -59,6 +63,32 @@ async def test_metrics_are_what_prometheus_reads(accept: str) -> None:
     assert "guard_requests_total{" in answer.text
     assert metric(gateway, "guard_requests_total", model="other", outcome="passed", route="chat") == 1
     assert "guard_streams_active 0.0" in answer.text
+
+
+async def test_samples_are_taken_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that fails is told and does not end it."""
+    monkeypatch.setattr(admin, "SAMPLE_SECONDS", 0.001)
+    gateway = gateway_of()
+    taken = 0
+    enough = asyncio.Event()
+
+    def totals() -> dict[str, float]:
+        nonlocal taken
+        taken += 1
+        if taken == 1:
+            raise ValueError("half a file")
+        if taken == 3:
+            enough.set()
+        return dict.fromkeys(COUNTED, 0.0)
+
+    monkeypatch.setattr(gateway.metrics, "totals", totals)
+    app = create_admin(gateway)
+    async with app.router.lifespan_context(app):
+        async with asyncio.timeout(10):
+            await enough.wait()
+    after = taken
+    await asyncio.sleep(0.01)
+    assert taken == after
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc", "/v1/models", CHAT])

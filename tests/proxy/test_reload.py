@@ -168,7 +168,7 @@ async def test_a_stream_keeps_the_policy_it_began_with(house: Path) -> None:
 
 
 async def post(gateway: Gateway, reloader: Reloader | None, accept: str = "*/*") -> httpx.Response:
-    transport = httpx.ASGITransport(create_admin(gateway, reloader.reload if reloader else None))
+    transport = httpx.ASGITransport(create_admin(gateway, reloader))
     async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
         return await client.post("/reload", headers={"accept": accept})
 

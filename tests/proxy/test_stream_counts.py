@@ -17,6 +17,7 @@ def test_everybody_reads_what_each_has_written() -> None:
     assert [each.total() for each in (parent, *workers)] == [5 + 6 + 7] * 4
     workers[1].set(0)
     assert workers[0].total() == 12
+    assert [parent.of(worker) for worker in range(3)] == [5, 0, 7]
 
 
 def test_a_worker_that_is_gone_has_no_streams() -> None:

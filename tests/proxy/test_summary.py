@@ -112,6 +112,15 @@ def test_the_worst_is_the_outcome(commands: Sequence[Command], outcome: str) -> 
     assert noted(*commands).outcome == outcome
 
 
+def test_every_decision_is_told_and_nothing_else() -> None:
+    told: list[RecordDecision] = []
+    metrics = Metrics().stream_opened("chat")
+    decision = recorded("r", Cut("Stopped."))
+    summary = Summary(on_decision=told.append)
+    summary.note([SendText(LANE, "a"), decision, finished("cut"), EndStream()], 0.1, Reviewed(), metrics)
+    assert told == [decision]
+
+
 def test_a_client_that_left_outweighs_all() -> None:
     summary = noted(FailStream("upstream_reset", "It broke."))
     summary.worsen("client_left")

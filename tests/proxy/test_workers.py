@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -271,6 +272,59 @@ async def test_a_change_of_a_watched_file_is_enough_and_a_second_signal_does_not
         for body in await streams.bodies():
             assert isinstance(body, bytes)
             assert json.dumps(read_stream(body)).count("deadline_shutdown") == 1
+
+
+async def test_the_status_page_speaks_of_all_workers_and_of_what_one_that_died_had_done(house: Path) -> None:
+    write(house, STRICT)
+    answer = reply(*VLLM.answer("and zounds, an oath."))
+    async with serving(house, answer) as (guard, client, _):
+
+        def status() -> dict[str, Any]:
+            told: dict[str, Any] = guard.get("/status.json").json()
+            return told
+
+        asked = 0
+        while len({each["pid"] for each in status()["interventions"]}) < 2:
+            asked += 1
+            assert asked < 40
+            await client.post(guard.url + CHAT, json=ask(), headers={"connection": "close"})
+        before = status()
+        assert [each["action"] for each in before["interventions"]] == ["cut"] * asked
+        assert {each["rule"] for each in before["interventions"]} == {"no_oaths"}
+        assert [window["streams"] for window in before["rates"]] == [asked] * 3
+        assert [window["cuts"] for window in before["rates"]] == [asked] * 3
+        assert [rule["rule"] for rule in before["policy"]["rules"]] == ["no_oaths"]
+        assert [(each["worker"], each["answered"], each["streams"]) for each in before["workers"]] == [
+            (0, True, 0),
+            (1, True, 0),
+        ]
+        assert {each["pid"] for each in before["workers"]} == set(guard.workers())
+        (backend,) = before["backends"]
+        assert (backend["role"], backend["up"]) == ("upstream", True)
+
+        dead = guard.workers()[0]
+        os.kill(dead, signal.SIGKILL)
+        await until(lambda: guard.get("/readyz").json()["workers_ready"] == 2 and dead not in guard.workers())
+        after = status()
+        assert after["interventions"] == before["interventions"]
+        assert [window["cuts"] for window in after["rates"]] == [asked] * 3
+        write(house, BROKEN)
+        assert (await client.post(guard.admin + "/reload")).status_code == 422
+        assert not status()["reload"]["ok"]
+        assert "P110 unknown detector" in guard.get("/").text
+
+
+async def test_a_worker_that_does_not_say_how_it_is_is_shown_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "STATUS_SECONDS", 0.05)
+    async with faked(tmp_path, "deaf", monkeypatch) as (parent, _):
+        await parent.start()
+        await parent.sample()
+        status = await parent.status()
+        assert [worker["answered"] for worker in status["workers"]] == [False, False]
+        assert (status["ready"], status["interventions"], status["policy"]["rules"]) == (True, [], [])
+        await parent.leave()
 
 
 @pytest.mark.parametrize(

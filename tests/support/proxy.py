@@ -28,6 +28,7 @@ from guard.engine.plan import Plan
 from guard.events import Action, ChoiceFinished, ChoiceOpened, Cut, Event, Logprob, Mask, TextReceived, UpstreamEnded
 from guard.observe.metrics import Known, Metrics
 from guard.policy import CompiledPolicy
+from guard.policy.schema import Policy
 from guard.proxy.app import create_app
 from guard.proxy.gateway import Gateway
 from guard.wire.record import RecordedEvent
@@ -46,6 +47,9 @@ class FixedPolicy(CompiledPolicy):
     def __init__(self, plan: Plan, rules: Sequence[str] = ()) -> None:
         self.name = "house"
         self.version = "v1"
+        self.description = ""
+        self.policy = Policy(policy_version=1, name="house")
+        self.rules = ()
         self._fixed = plan
         self._rules = tuple(rules)
         self.detectors = tuple(next(iter(plan.watch.values()), ()))
