@@ -206,6 +206,7 @@ QwQ Guard {__version__}: policy {policy}, answered by {answers}
 
   API    {url}/v1
   admin  {admin_url}/healthz  /readyz  /metrics
+  status {admin_url}/
 
 Try it:
 

@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
 
 REFRESH_SECONDS: Final = 10
 COUNTED: Final[Mapping[str, str]] = {
@@ -27,7 +26,7 @@ COUNTED: Final[Mapping[str, str]] = {
 def page(status: Mapping[str, Any], refresh: int = REFRESH_SECONDS) -> str:
     """The page for what `status.together` made. It asks for itself again every `refresh` seconds, never if 0."""
     return _template().render(
-        s=status, refresh=refresh, default_refresh=REFRESH_SECONDS, counted=COUNTED, style=Markup(_style())
+        s=status, refresh=refresh, default_refresh=REFRESH_SECONDS, counted=COUNTED, style=_style()
     )
 
 

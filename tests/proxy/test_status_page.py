@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import json
 import re
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,11 @@ from guard.proxy.admin import create_admin
 from guard.proxy.status_page import COUNTED, headers, page
 from tests.support.devtools import opened
 from tests.support.proxy import gateway_of
-from tests.support.status import guard_with_a_past
+from tests.support.status import ANSWERS, PICTURES, guard_with_a_past
 
 pytestmark = pytest.mark.anyio
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 HOSTILE = "</table></style><script>document.title='owned'</script><img src=x onerror=alert(1)> {{ 7*7 }} & \"'"
 WINDOW = {"minutes": 1, "seconds": 61.0, **dict.fromkeys(COUNTED, 3), "streams": 30}
@@ -135,6 +140,13 @@ def test_it_says_what_is_the_matter(fields: dict[str, Any], says: list[str]) -> 
         assert words in text
 
 
+def test_the_pictures_in_the_documentation_are_small() -> None:
+    text = (DOCS / "status.md").read_text(encoding="utf-8")
+    for name in PICTURES:
+        assert f"(images/{name})" in text
+        assert 10_000 < (DOCS / "images" / name).stat().st_size < 150_000
+
+
 def test_every_table_names_its_columns() -> None:
     for table in re.findall(r"<table.*?</table>", page(status()), re.DOTALL):
         columns = table.count('scope="col"')
@@ -157,4 +169,8 @@ async def test_a_browser_shows_it_on_a_desk_and_on_a_phone_by_day_and_by_night(t
                 )
                 colours.add(await shown.evaluate("getComputedStyle(document.body).backgroundColor"))
                 assert shown.said == []
+        (documented,) = re.findall(r"^curl .*", (DOCS / "status.md").read_text(encoding="utf-8"), re.MULTILINE)
+        command = documented.replace("http://127.0.0.1:8081", guard.admin).split()
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True, timeout=20)
+        assert json.loads(done.stdout)["rates"][0]["streams"] == len(ANSWERS)
     assert len(colours) == 2
