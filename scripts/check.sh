@@ -24,6 +24,7 @@ if [[ ${1:-} != --lint ]]; then
         say "promtool is not installed, so the alert rules go unchecked. On Debian: apt-get install prometheus"
     fi
     scripts/node.sh
+    scripts/clients.sh
     # Two processes, and everything marked `real` in one of them: servers and models do not compete with each other.
     check "pytest" "$BIN/python" -m pytest --numprocesses 2 --dist loadgroup "$@"
 fi
