@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from guard.backends.dialects import LLAMACPP, SGLANG, VLLM, Dialect
+from guard.backends.dialects import LLAMACPP, OLLAMA, SGLANG, TGI, VLLM, Dialect
 from guard.backends.http import HttpBackend
 from guard.contract import Channel
 from guard.engine.plan import Hold
@@ -17,9 +17,11 @@ from guard.proxy.app import create_app
 from tests.support.dialect_backend import MESSAGES, backend_on
 from tests.support.engine import Words, plan_of
 from tests.support.llamacpp_server import LlamacppServer
+from tests.support.ollama_server import OllamaServer
 from tests.support.proxy import FixedPolicy, gateway_of, read_stream
 from tests.support.rule_server import ANSWER, MODEL, RuleServer
 from tests.support.sglang_server import SglangServer
+from tests.support.tgi_server import TgiServer
 from tests.support.upstream import Received
 from tests.support.vllm_server import VllmServer
 
@@ -29,6 +31,8 @@ SERVERS: dict[str, tuple[Dialect, type[RuleServer]]] = {
     "vllm": (VLLM, VllmServer),
     "sglang": (SGLANG, SglangServer),
     "llamacpp": (LLAMACPP, LlamacppServer),
+    "ollama": (OLLAMA, OllamaServer),
+    "tgi": (TGI, TgiServer),
 }
 KEPT = "Canaries sing."
 CONCLUDE = Repair("conclude", "last_sentence", phrase="Enough of that.", otherwise=Cut("Sorry."))

@@ -2,7 +2,8 @@
 
 From its `router/src/{server,validation,lib}.rs`: `/chat_tokenize` gives the rendered text; parameters that stand for
 "off" elsewhere are refused (`temperature` 0, `top_p` 1, `top_k` 0); at most four stop sequences; the last event carries
-`generated_text` and `details`; an error in mid-answer is an event with `error` and `error_type`.
+`generated_text` and `details`; an error in mid-answer is an event with `error` and `error_type`. It has no parser of
+thinking: a chat answer's content has the tags.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.support.rule_server import RuleServer, limited, qwq_prompt, refuse, sse, tokens
+from tests.support.rule_server import RuleServer, counted, limited, qwq_prompt, refuse, sse, tokens
 from tests.support.upstream import Received, Reply, json_reply, reply
 
 _PARAMETERS: Final = frozenset(
@@ -36,6 +37,8 @@ class TgiServer(RuleServer):
         if received.path == "/chat_tokenize":
             text = qwq_prompt(received.json["messages"])
             return json_reply({"tokenize_response": [], "templated_text": text})
+        if received.path == "/v1/chat/completions":
+            return self._chat(received.json)
         if received.path != "/generate_stream":
             return json_reply({"error": "not found"}, status=404)
         body = received.json
@@ -50,6 +53,15 @@ class TgiServer(RuleServer):
         end = _token(len(said) + 1, "<|im_end|>" if reason == "stop" else "", special=reason == "stop")
         details = {"finish_reason": "eos_token" if reason == "stop" else "length", **counts}
         return reply(*sse(*events, {**end, "generated_text": "".join(said), "details": details}, done=False))
+
+    def _chat(self, body: Mapping[str, Any]) -> Reply:
+        prompt = qwq_prompt(body["messages"])
+        said, reason = limited(self.say(prompt), body.get("max_tokens"))
+        chunks = [_chunk([_choice(text)]) for text in said]
+        usage = (
+            [_chunk([], usage=counted(prompt, said))] if (body.get("stream_options") or {}).get("include_usage") else []
+        )
+        return reply(*sse(*chunks, _chunk([_choice("", reason)]), *usage))
 
     def _validate(self, parameters: Mapping[str, Any]) -> None:
         self.only(parameters, _PARAMETERS, "parameters")
@@ -68,3 +80,12 @@ class TgiServer(RuleServer):
 def _token(index: int, text: str, *, special: bool = False) -> dict[str, Any]:
     token = {"id": index, "text": text, "logprob": -0.1, "special": special}
     return {"index": index, "token": token, "generated_text": None, "details": None}
+
+
+def _choice(text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": reason}
+
+
+def _chunk(choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    head = {"id": "", "object": "chat.completion.chunk", "created": 1, "model": "Qwen/QwQ-32B"}
+    return {**head, "system_fingerprint": "3.3.6-native", "choices": choices, **more}
