@@ -19,7 +19,7 @@ from guard.proxy.clocks import in_time
 from guard.proxy.errors import PromptBlocked, error_response
 from guard.proxy.gateway import Gateway
 from guard.proxy.identity import Identity
-from guard.proxy.prompt import reviewed_texts, with_texts
+from guard.proxy.prompt import check_count, reviewed_texts, with_texts
 from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest, check_embedded, parse_embeddings
 from guard.proxy.sink import Folded
@@ -70,6 +70,7 @@ class Embeddings:
         if not watched:
             return body
         check_embedded(body, gateway.policy.prompt)
+        check_count(texts)
         metrics = gateway.metrics.stream_opened("embeddings", model)
         audit = gateway.record(identity, "embeddings", model)
         pump = Pump(

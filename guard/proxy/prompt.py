@@ -56,6 +56,8 @@ MEDIA: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
 other place they are text: templates write a tool's schema, whatever it holds, into the prompt."""
 _KINDS: Final = {key: kind for kind, keys in MEDIA.values() for key in keys if key != "file_id"}
 """What a part holds, by its keys: some servers look at nothing else."""
+MOST_TEXTS: Final = 16_384
+"""That are reviewed of one request. Each has scanners of its own, some fifty microseconds and two kilobytes of them."""
 _PART: Final = ("messages", "*", "content", "*")
 """Where a message's parts stand."""
 
@@ -70,6 +72,13 @@ def reviewed_texts(body: Mapping[str, Any]) -> list[str]:
 
     _rebuilt(body, see)
     return texts
+
+
+def check_count(texts: Sequence[str]) -> None:
+    """Raise `RequestError` for more texts than are reviewed."""
+    if len(texts) > MOST_TEXTS:
+        says = f"The request holds {len(texts)} texts, and at most {MOST_TEXTS} are reviewed; put several into one."
+        raise RequestError(says, code="not_reviewable")
 
 
 def with_texts(body: Mapping[str, Any], texts: Sequence[str]) -> Mapping[str, Any]:

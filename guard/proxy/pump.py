@@ -55,6 +55,9 @@ from guard.proxy.threads import run_in_thread
 from guard.proxy.waiting import Waiting
 from guard.wire.errors import UpstreamError
 
+_LONG_PROMPT: Final = 32_768
+"""Characters. A megabyte takes a regular expression seconds, in which no other stream would move."""
+_MANY_PARTS: Final = 256
 _UNRECORDED: Final = FailStream(UNAVAILABLE, SORRY)
 
 
@@ -119,7 +122,9 @@ class Pump:
         events: list[Event] = [
             TextReceived(Lane(PROMPT_CHOICE, Channel.PROMPT, part), text) for part, text in enumerate(parts)
         ]
-        commands = await self._recorded(await self._receive([*events, ChoiceFinished(PROMPT_CHOICE, "")]))
+        long = len(parts) > _MANY_PARTS or sum(map(len, parts)) > _LONG_PROMPT
+        heard = await self._receive([*events, ChoiceFinished(PROMPT_CHOICE, "")], slow=long)
+        commands = await self._recorded(heard)
         self._note(commands)
         if not self._guard.ended:
             cleared = {command.part: command.text for command in commands if isinstance(command, SendPrompt)}

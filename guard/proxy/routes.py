@@ -29,6 +29,7 @@ from guard.proxy.embeddings import Embeddings
 from guard.proxy.errors import PromptBlocked, error_response
 from guard.proxy.gateway import Gateway, log
 from guard.proxy.identity import Identity
+from guard.proxy.prompt import check_count
 from guard.proxy.pump import Pump
 from guard.proxy.requests import ClientRequest, parse_request
 from guard.proxy.sink import EventStream, Folded, Sink
@@ -98,6 +99,9 @@ class Generate:
         headers = gateway.headers(identity)
         try:
             gateway.admit(request.model)  # nothing is awaited from here to `opened`: what is admitted is counted
+            guard, slow, watches_prompt = gateway.review(request)
+            parts = request.parts if watches_prompt else []
+            check_count(parts)
         except RequestError as error:
             gateway.refused(error, identity, self._route, request.model)
             await error_response(error, headers)(scope, receive, send)
@@ -106,7 +110,6 @@ class Generate:
             gateway.metrics.fields_dropped(request.stripped, "request")
         told = gateway.told(identity)
         sink = self._sink(request, identity.stream_id, told, headers, send)
-        guard, slow, watches_prompt = gateway.review(request)
         trace = gateway.trace(identity, request, http.headers)
         if trace is not None:
             identity = identity._replace(trace_id=trace.trace_id)
@@ -142,7 +145,7 @@ class Generate:
             answered = False
             if watches_prompt:
                 refuse = gateway.policy.prompt.block == "error"
-                cleared = await pump.review_prompt(request.parts, refuse=refuse)
+                cleared = await pump.review_prompt(parts, refuse=refuse)
                 answered = cleared is None
                 if cleared is not None:
                     pump.send_upstream(request.with_parts(cleared))

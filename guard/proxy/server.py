@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from guard.proxy.admin import create_admin
 from guard.proxy.app import create_app
 from guard.proxy.gateway import FLUSH_SECONDS, Gateway, log
+from guard.proxy.protocol import HttpProtocol
 from guard.proxy.reload import Reloader, watch
 from guard.proxy.terminal import Terminal
 
@@ -197,7 +198,7 @@ def _server(served: Served) -> _Server:
     config = uvicorn.Config(
         served.app,
         loop="none",
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="on" if served.has_lifespan else "off",
         access_log=False,

@@ -52,3 +52,10 @@ def test_token_ids_are_refused_where_prompts_are_watched(watched: bool) -> None:
         answer = exchange(url, PATH, {"input": [1, 2]})
     assert answer.status == (400 if watched else 200)
     assert len(backend.asked) == (0 if watched else 1)
+
+
+def test_more_texts_than_are_reviewed_are_refused_where_prompts_are_watched() -> None:
+    backend = Embedding()
+    with serving(lambda: gateway_of(backend, words_policy(channels=WATCHED))) as url:
+        answer = exchange(url, PATH, {"input": ["x"] * 20_000})
+    assert (answer.status, answer.error["code"], backend.asked) == (400, "not_reviewable", [])

@@ -583,6 +583,21 @@ async def test_a_detector_that_hangs_on_a_prompt_ends_the_stream() -> None:
     assert backend.streams == 0
 
 
+@pytest.mark.parametrize(("parts", "off"), [(["Hi"], False), (["Hi " * 20_000], True), (["Hi"] * 2_000, True)])
+async def test_a_long_prompt_is_reviewed_off_the_event_loop(parts: list[str], off: bool) -> None:
+    """A megabyte takes seconds, in which no other stream would move."""
+    threads: set[threading.Thread] = set()
+
+    def settle(text: str) -> Report:
+        threads.add(threading.current_thread())
+        return Report(len(text))
+
+    plan = plan_of(Custom(settle=settle), actions={"custom": Cut()}, channels=PROMPTS)
+    pump = pump_of(scripted(), Client(), plan=plan)
+    assert await pump.review_prompt(parts) == parts
+    assert (threading.current_thread() not in threads) is off
+
+
 # --- metrics
 
 

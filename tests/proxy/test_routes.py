@@ -647,6 +647,28 @@ def test_what_cannot_be_reviewed_is_refused_if_the_policy_says_so() -> None:
     assert (answer.status, answer.error["code"]) == (400, "not_reviewable")
 
 
+@pytest.mark.parametrize(("watched", "status"), [(True, 400), (False, 200)])
+def test_more_texts_than_are_reviewed_are_refused_before_any_is(watched: bool, status: int) -> None:
+    """Each has scanners of its own: half a million one-letter parts would take a minute and a gigabyte."""
+    policy = words_policy(channels=(Channel.PROMPT,) if watched else ())
+    gateways: list[Gateway] = []
+
+    def make() -> Gateway:
+        gateways.append(gateway_of(policy=policy))
+        return gateways[0]
+
+    with serving(make) as url:
+        parts = [{"type": "text", "text": "x"}] * 20_000
+        answer = exchange(url, CHAT, ask(messages=[{"role": "user", "content": parts}]))
+    assert answer.status == status
+    if watched:
+        assert (answer.error["code"], answer.error["message"].split(";")[0]) == (
+            "not_reviewable",
+            "The request holds 20000 texts, and at most 16384 are reviewed",
+        )
+        assert metric(gateways[0], "guard_requests_total", outcome="error", route="chat", model="other") == 0
+
+
 def test_every_text_of_a_request_is_reviewed() -> None:
     backend = scripted()
     with serving(lambda: gateway_of(backend, words_policy(channels=(Channel.PROMPT,)))) as url:
