@@ -27,7 +27,9 @@ FINAL_ANSWER: Final = "\n\n**Final Answer**\n\n"
 LONGEST: Final = 4096
 """Tokens of a continuation that nobody limits: text completions else end after 16."""
 
-_CONTROL: Final = re.compile(r"<\|[^|<>\n]{1,64}\|>|<｜[^｜\n]{1,64}｜>|<(?:start|end)_of_turn>")
+_CONTROL: Final = re.compile(
+    r"<\|[^|<>\n]{1,64}\|>|<｜[^｜\n]{1,64}｜>|<(?:start|end)_of_turn>|</?s>|\[/?INST\]|<</?SYS>>"
+)
 """Text that a tokenizer reads as the end of a turn, or as the beginning of another's."""
 
 
