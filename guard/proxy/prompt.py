@@ -100,9 +100,12 @@ def with_texts(body: Mapping[str, Any], texts: Sequence[str]) -> Mapping[str, An
 
 def check_media(body: Mapping[str, Any], settings: PromptSettings) -> None:
     """Raise `RequestError` for the first part that the policy refuses, because nobody can review it."""
-    for index, message in enumerate(body.get("messages") or ()):
+    messages = body.get("messages")
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
         content = message.get("content") if isinstance(message, Mapping) else None
         for place, part in enumerate(content if isinstance(content, list) else ()):
+            if not isinstance(part, Mapping):
+                continue
             type = str(part.get("type"))
             kinds = {MEDIA[type][0]} if type in MEDIA else set()
             for kind in sorted(kinds | {_KINDS[key] for key in part if key in _KINDS}):

@@ -157,5 +157,20 @@ def test_a_part_is_known_by_what_it_holds_as_well(part: dict[str, Any], kind: st
 
 def test_media_are_looked_for_in_messages_of_parts_only() -> None:
     refuse = PromptSettings(image="refuse")
-    for body in ({}, {"messages": [{"role": "user", "content": "image_url"}]}, {"prompt": "x"}):
+    odd: list[Any] = [
+        1,
+        None,
+        True,
+        "image_url",
+        ["image_url"],
+        {"content": ["image_url", None, 1, []]},
+        {"content": 5},
+    ]
+    for body in (
+        {},
+        {"messages": [{"role": "user", "content": "image_url"}]},
+        {"prompt": "x"},
+        {"prompt": "x", "messages": odd},  # nobody reads the messages of a text completion
+        *({"prompt": "x", "messages": each} for each in odd),
+    ):
         check_media(body, refuse)
