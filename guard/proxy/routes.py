@@ -39,8 +39,6 @@ from guard.wire.completions import CompletionsEncoder
 from guard.wire.errors import RequestError, UpstreamError
 from guard.wire.fold import CompletionsFold, Fold
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
 
 def guarded_routes(gateway: Gateway) -> list[BaseRoute]:
     """The whole surface, denying by default."""
@@ -50,7 +48,7 @@ def guarded_routes(gateway: Gateway) -> list[BaseRoute]:
         Route("/v1/embeddings", Embeddings(gateway), methods=["POST"]),
         Route("/v1/models", Models(gateway), methods=["GET"]),
         Route("/v1/models/{model:path}", Models(gateway), methods=["GET"]),
-        Route("/{path:path}", NotGuarded(gateway), methods=METHODS),
+        Route("/{path:path}", NotGuarded(gateway)),  # any method
     ]
 
 

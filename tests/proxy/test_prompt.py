@@ -166,11 +166,12 @@ def test_media_are_looked_for_in_messages_of_parts_only() -> None:
         {"content": ["image_url", None, 1, []]},
         {"content": 5},
     ]
-    for body in (
+    bodies: list[dict[str, Any]] = [
         {},
         {"messages": [{"role": "user", "content": "image_url"}]},
         {"prompt": "x"},
         {"prompt": "x", "messages": odd},  # nobody reads the messages of a text completion
         *({"prompt": "x", "messages": each} for each in odd),
-    ):
+    ]
+    for body in bodies:
         check_media(body, refuse)

@@ -554,6 +554,8 @@ def test_a_body_without_a_length_is_refused_as_soon_as_it_is_too_large() -> None
         ("GET", "/"),
         ("GET", "/healthz"),
         ("DELETE", "/v1/models/x"),
+        ("TRACE", "/v1/models"),
+        ("TRACE", "/"),
     ],
 )
 def test_what_is_not_guarded_is_not_served(proxy: tuple[str, Gateway], method: str, path: str) -> None:
