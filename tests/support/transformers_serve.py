@@ -33,8 +33,10 @@ def transformers_serve() -> Iterator[tuple[str, Path]]:
     url = f"http://127.0.0.1:{port}"
     program = Path(sys.executable).with_name("transformers")
     command = [str(program), "serve", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    # More threads than one only wait for each other with a model of this size.
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         try:
             _wait_until_healthy(url, process)
             yield url, Path(folder)
