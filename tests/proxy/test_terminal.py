@@ -7,6 +7,7 @@ import sys
 
 PROGRAM = """
 import os, sys, signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # this test may itself run under nohup
 from guard.proxy.terminal import Terminal
 {before}
 terminal = Terminal()
