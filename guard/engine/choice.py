@@ -96,7 +96,7 @@ class _Repairing(NamedTuple):
     ending: Ending
     action: Repair
     rewound: bool
-    """The model goes on from further back than what was sent."""
+    """The model goes on from further back than what was sent, or another one begins anew."""
 
 
 class _Thought(NamedTuple):
@@ -325,7 +325,7 @@ class ChoiceReview:
         if review.lane.channel is Channel.REASONING:
             sent, end = len(review.sent()), review.kept(repair, ending.finding)
             self._thought = _Thought(self._thinking(end), sent)
-            rewound = end < sent
+            rewound = end < sent or repair.how == "hand_over"
         self._repair = _Repairing(review, ending, repair, rewound)
         review.rewind()
         self._spent = sum(self._plan.count_tokens(lane.sent()) for lane in self._lanes.values())

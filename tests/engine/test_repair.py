@@ -177,6 +177,14 @@ def test_a_thinking_that_goes_on_from_further_back_shows_where_it_broke_off(sent
     assert next(lane.fed for lane in guard.lanes()) == len(sent + seam + "Now.")
 
 
+def test_a_thinking_that_is_handed_over_begins_anew_and_shows_it() -> None:
+    """No other model goes on with it, so its first word must not be read as the end of a word of the first's."""
+    guard = guard_of(HAND_OVER)
+    paused(guard, thinks("So it is. And thAGAIN! AGAIN!"))
+    commands = play(guard, [RESUMED, thinks("Now."), answers("4"), FINISHED, ENDED])
+    assert said(commands) == {REASONING: "\n\nNow.", CONTENT: "4"}
+
+
 def test_an_answer_in_which_nothing_was_left_to_send_gets_no_seam() -> None:
     guard = guard_of(Repair("resample", "last_sentence"), hold={Channel.REASONING: Hold(step=4, whole=True)})
     assert paused(guard, thinks("So. AGAIN! AG")).reasoning == ""
