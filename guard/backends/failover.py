@@ -84,7 +84,8 @@ class FailoverBackend:
     or has said nothing for `patience` seconds.
 
     `on_failover(first, second, code)` is told of every switch. `threshold` failures in a row open the breaker for
-    `cool_down` seconds; `on_breaker` is told when it opens and closes. Raises what the first said if the second fails too.
+    `cool_down` seconds; `on_breaker` is told when it opens and closes. Raises what the first said if the second fails
+    too.
     """
 
     def __init__(

@@ -69,8 +69,9 @@ def configure_log(
     logging.captureWarnings(True)
 
 
-class Lines(structlog.PrintLogger):
-    """Writes lines, and does without where that fails: a full disk under a log must not end a stream."""
+class Lines(structlog.WriteLogger):
+    """Writes each line in one piece, for workers that share standard error, and does without where that fails: a full
+    disk under a log must not end a stream."""
 
     def msg(self, message: str) -> None:
         with contextlib.suppress(OSError, ValueError):

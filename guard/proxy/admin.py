@@ -96,7 +96,10 @@ def admin_app(operated: Operated) -> FastAPI:
 
     @app.post("/reload")
     async def reload(request: Request) -> Response:
-        """200 and the policy in force, or 422 with everything that is wrong; 503 while that cannot be done."""
+        """200 and the policy in force, or 422 with everything that is wrong; 503 while that cannot be done. A browser
+        always tells from which page it comes when it posts; no page has business here."""
+        if "origin" in request.headers:
+            return PlainTextResponse("A web page may not reload the policy; use curl or SIGHUP.\n", 403)
         done = await operated.reload()
         if done is None:
             return PlainTextResponse("The guard is starting or shutting down; nothing was reloaded.\n", 503)

@@ -226,7 +226,8 @@ def fits(file: AuditFile, number: int) -> bool:
     try:
         file.append(numbered(number))
     except OSError as error:
-        assert error.errno == errno.ENOSPC
+        if error.errno != errno.ENOSPC:
+            raise
         return False
     return True
 

@@ -206,3 +206,17 @@ def test_warnings_are_records() -> None:
 
 def test_an_exception_that_was_never_raised_has_no_place() -> None:
     assert place_of(ValueError()) == ""
+
+
+def test_a_line_is_written_in_one_piece() -> None:
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    configure_log("info", "json", Stream())
+    structlog.get_logger("guard").info("one")
+    assert len(written) == 1
+    assert json.loads(written[0])["event"] == "one"

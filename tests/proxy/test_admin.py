@@ -94,3 +94,11 @@ async def test_samples_are_taken_while_it_runs(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/redoc", "/v1/models", CHAT])
 async def test_there_is_nothing_else(path: str) -> None:
     assert (await get(gateway_of(), path)).status_code == 404
+
+
+async def test_no_web_page_can_have_the_policy_reloaded() -> None:
+    transport = httpx.ASGITransport(create_admin(gateway_of()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+        refused = await client.post("/reload", headers={"origin": "http://admin"})
+        assert (refused.status_code, "SIGHUP" in refused.text) == (403, True)
+        assert (await client.post("/reload")).status_code == 503

@@ -23,3 +23,4 @@ def test_a_thought_in_circles_ends_in_an_answer() -> None:
     for answer in concluded.answers:
         assert answer.text.replace(NOTICE, "").strip()
         assert answer.action in ("repair", "cut")
+    assert any(answer.action == "repair" for answer in concluded.answers)
