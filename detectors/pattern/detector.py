@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from detectors._confusables import BLANKS
 from detectors._encoded import LAYERS, Said, Stretches
+from detectors._matches import Match, Matches
 from detectors._shadow import Raw, Shadow, View
 from detectors._unescaped import for_lane
 from detectors.pattern.matcher import Cursor, Matcher
 from detectors.pattern.settings import PatternSettings
 from detectors.pattern.units import SECRET, file_units, pattern_units, word_units
-from guard.contract import Context, DetectorError, Finding, Lane, Report, Scanner, Span, Stability
+from guard.contract import Context, DetectorError, Lane, Report, Scanner, Stability
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BLANK: Final = re.compile(f"[{BLANKS}]")
@@ -79,16 +80,6 @@ class Pattern:
         )
 
 
-class _Match(NamedTuple):
-    """In the order in which findings are made."""
-
-    start: int
-    end: int
-    label: str
-    decoded: str
-    score: float
-
-
 class PatternScanner:
     """One lane, or what an encoded stretch of one says (`layer` 1 and more)."""
 
@@ -100,8 +91,6 @@ class PatternScanner:
         "_looks",
         "_matchers",
         "_name",
-        "_peaks",
-        "_settled",
         "_stretches",
     )
 
@@ -122,14 +111,10 @@ class PatternScanner:
         self._closed = not matchers.shadow.units
         self._stretches = Stretches() if matchers.decode - {"rot13"} and layer < LAYERS else None
         self._fed = 0
-        self._settled = 0
-        self._found: set[_Match] = set()
-        self._peaks = dict.fromkeys(labels or (), 0.0)
+        self._found = Matches(name, labels or ())
         if history:
             self.feed(history)
-            self._found = {match for match in self._found if match.end > len(history)}
-            self._settled = len(history)
-            self._peaks = dict.fromkeys(self._peaks, 0.0)
+            self._found.begin(len(history))
 
     def feed(self, delta: str) -> Report:
         self._fed += len(delta)
@@ -144,7 +129,7 @@ class PatternScanner:
         if self._stretches is not None:
             self._read(self._stretches.take(delta))
             settled = min(settled, self._stretches.open)
-        return self._report(settled)
+        return self._found.report(settled)
 
     def settle(self) -> Report:
         for view, cursor in self._looks:
@@ -152,14 +137,14 @@ class PatternScanner:
             self._look(view, cursor, settling=True)
         if self._stretches is not None:
             self._read(self._stretches.settle())
-        return self._report(self._fed)
+        return self._found.report(self._fed)
 
     def peaks(self) -> Mapping[str, float]:
-        return dict(self._peaks)
+        return self._found.peaks()
 
     def matches(self) -> Iterator[tuple[str, str, float]]:
         """Label, decoding and score of all that a whole text holds."""
-        return ((label, decoded, score) for _, _, label, decoded, score in sorted(self._found))
+        return ((label, decoded, score) for _, _, label, decoded, score in self._found)
 
     def _close(self, delta: str) -> None:
         """From the first blank letter on, look at the text without them too."""
@@ -172,7 +157,7 @@ class PatternScanner:
 
     def _look(self, view: View, cursor: Cursor, *, settling: bool = False) -> None:
         for unit, start, end in cursor.advance(view, settling=settling):
-            self._found.add(_Match(*view.source(start, end), unit.label, unit.decoded, unit.score))
+            self._found.add(Match(*view.source(start, end), unit.label, unit.decoded, unit.score))
         view.forget(cursor.needed)
 
     def _read(self, stretches: Iterator[Said]) -> None:
@@ -182,7 +167,7 @@ class PatternScanner:
             inner = PatternScanner(self._name, self._matchers, layer=self._layer + 1)
             inner.keep(text)
             for label, decoded, score in inner.matches():
-                self._found.add(_Match(start, end, label, f"{codec}/{decoded}".rstrip("/"), score))
+                self._found.add(Match(start, end, label, f"{codec}/{decoded}".rstrip("/"), score))
 
     def keep(self, text: str) -> None:
         """Look at the whole of a text, and report nothing."""
@@ -195,19 +180,3 @@ class PatternScanner:
         if self._stretches is not None:
             self._read(self._stretches.take(text))
             self._read(self._stretches.settle())
-
-    def _report(self, settled: int) -> Report:
-        before, self._settled = self._settled, max(settled, self._settled)
-        if not self._found:
-            return Report(self._settled)
-        known = sorted(match for match in self._found if match.start < self._settled)
-        self._found.difference_update(known)
-        return Report(self._settled, [self._finding(match, before) for match in known if match.end > before])
-
-    def _finding(self, match: _Match, before: int) -> Finding:
-        self._peaks[match.label] = max(self._peaks.get(match.label, 0.0), match.score)
-        whole = Span(match.start, match.end)
-        detail: dict[str, Any] = {"decoded": match.decoded} if match.decoded else {}
-        if match.start >= before:
-            return Finding(self._name, match.label, match.score, whole, detail=detail)
-        return Finding(self._name, match.label, match.score, Span(before, match.end), evidence=whole, detail=detail)

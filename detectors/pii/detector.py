@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from urllib.parse import unquote
 
 from detectors._encoded import LAYERS, decoded
+from detectors._matches import Match, Matches
 from detectors._unescaped import for_lane
 from detectors.pattern.matcher import Cursor, Matcher, expression
 from detectors.pattern.settings import PatternSettings
@@ -28,7 +29,7 @@ from detectors.pii.entities import ENTITIES, UNSPACED
 from detectors.pii.pieces import Pieces, Sentences
 from detectors.pii.settings import PiiSettings
 from detectors.pii.view import Seen
-from guard.contract import Context, DetectorError, Finding, Lane, Report, Scanner, Span, Stability
+from guard.contract import Context, DetectorError, Lane, Report, Scanner, Stability
 
 if TYPE_CHECKING:
     from detectors.pii.model import Model
@@ -136,16 +137,6 @@ class Pii:
         return for_lane(lane, history, lambda history: PiiScanner(self.name, looks, self.labels, history))
 
 
-class _Match(NamedTuple):
-    """In the order in which findings are made; offsets of the lane."""
-
-    start: int
-    end: int
-    label: str
-    score: float
-    decoded: str
-
-
 class PiiScanner:
     """One lane."""
 
@@ -154,30 +145,22 @@ class PiiScanner:
         "_fed",
         "_found",
         "_looks",
-        "_name",
-        "_peaks",
         "_pieces",
         "_sentences",
-        "_settled",
         "_view",
     )
 
     def __init__(self, name: str, looks: Looks, labels: Mapping[str, str], history: str) -> None:
-        self._name = name
         self._looks = looks
         self._view = Seen()
         self._pieces = Pieces()
         self._cursor = Cursor(looks.secrets)
         self._sentences = Sentences() if looks.model is not None else None
         self._fed = 0
-        self._settled = 0
-        self._found: set[_Match] = set()
-        self._peaks = dict.fromkeys(labels, 0.0)
+        self._found = Matches(name, labels)
         if history:
             self.feed(history)
-            self._found = {match for match in self._found if match.end > len(history)}
-            self._settled = len(history)
-            self._peaks = dict.fromkeys(self._peaks, 0.0)
+            self._found.begin(len(history))
 
     def feed(self, delta: str) -> Report:
         self._fed += len(delta)
@@ -190,15 +173,15 @@ class PiiScanner:
         first = min(held)
         settled = min(view.raw(first), self._fed)
         view.forget(min(self._pieces.open - _BEFORE, self._cursor.needed, first))
-        return self._report(settled)
+        return self._found.report(settled)
 
     def settle(self) -> Report:
         self._view.settle()
         self._look(settling=True)
-        return self._report(self._fed)
+        return self._found.report(self._fed)
 
     def peaks(self) -> Mapping[str, float]:
-        return dict(self._peaks)
+        return self._found.peaks()
 
     def _look(self, *, settling: bool = False) -> None:
         view, looks = self._view, self._looks
@@ -231,20 +214,4 @@ class PiiScanner:
     def _keep(self, label: str, start: int, end: int, score: float, decoded: str = "") -> None:
         value = self._view.text[start - self._view.base : end - self._view.base]
         if not self._looks.allowed(value):
-            self._found.add(_Match(*self._view.source(start, end), label, score, decoded))
-
-    def _report(self, settled: int) -> Report:
-        before, self._settled = self._settled, max(settled, self._settled)
-        if not self._found:
-            return Report(self._settled)
-        known = sorted(match for match in self._found if match.start < self._settled)
-        self._found.difference_update(known)
-        return Report(self._settled, [self._finding(match, before) for match in known if match.end > before])
-
-    def _finding(self, match: _Match, before: int) -> Finding:
-        self._peaks[match.label] = max(self._peaks[match.label], match.score)
-        whole = Span(match.start, match.end)
-        detail: dict[str, Any] = {"decoded": match.decoded} if match.decoded else {}
-        if match.start >= before:
-            return Finding(self._name, match.label, match.score, whole, detail=detail)
-        return Finding(self._name, match.label, match.score, Span(before, match.end), evidence=whole, detail=detail)
+            self._found.add(Match(*self._view.source(start, end), label, decoded, score))
