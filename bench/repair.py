@@ -100,7 +100,7 @@ def read(body: Mapping[str, Any]) -> Answer:
     return Answer(text, choice["finish_reason"], body["usage"]["completion_tokens"], told.get("action", ""))
 
 
-async def ask_all(url: str, prompts: Sequence[str], tick: Any) -> list[Answer]:
+async def ask_all(url: str, prompts: Sequence[str], tokens: int, tick: Any) -> list[Answer]:
     """The answers to all prompts, a few at a time."""
     turn = asyncio.Semaphore(SLOTS)
 
@@ -108,7 +108,7 @@ async def ask_all(url: str, prompts: Sequence[str], tick: Any) -> list[Answer]:
         body = {
             "model": "thinking",
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": TOKENS,
+            "max_tokens": tokens,
             "temperature": 0,
             "seed": 7,
         }
@@ -166,8 +166,9 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def measure(prompts: Sequence[str], names: Sequence[str], console: Console) -> list[Row]:
-    """Start the servers, and ask everything under each policy. Raises `CannotStart`."""
+def measure(prompts: Sequence[str], names: Sequence[str], console: Console, tokens: int = TOKENS) -> list[Row]:
+    """Start the servers, and ask everything under each policy, for answers of at most so many tokens. Raises
+    `CannotStart`."""
     from guard.backends.smollm2 import gguf_file
 
     rows: list[Row] = []
@@ -189,7 +190,7 @@ def measure(prompts: Sequence[str], names: Sequence[str], console: Console) -> l
                 ready = f"http://127.0.0.1:{admin}/readyz"
                 with running(guard_with(folder / "guard.yaml", own, admin), folder, own, everywhere, ready):
                     tick = lambda bar=bar: progress.advance(bar)  # noqa: E731
-                    rows.append(Row(name, asyncio.run(ask_all(f"http://127.0.0.1:{own}", prompts, tick))))
+                    rows.append(Row(name, asyncio.run(ask_all(f"http://127.0.0.1:{own}", prompts, tokens, tick))))
     return rows
 
 

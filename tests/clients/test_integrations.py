@@ -33,6 +33,8 @@ from tests.support.integrations import (
     snippets,
 )
 
+pytestmark = pytest.mark.xdist_group("integrations")  # they share one run of three environments
+
 CLIENTS = ROOT / ".venv" / "clients"
 NODE = ROOT / ".venv" / "node"
 HERE = Path(__file__).parent

