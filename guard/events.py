@@ -3,6 +3,8 @@
     backend -> events -> StreamGuard -> commands -> client
 
 Model text enters in `TextReceived` and leaves in `SendText`, `SendToolCall` and `SendPrompt`, nowhere else.
+
+The file is long because it is a list: the whole vocabulary between a backend, the engine and a client.
 """
 
 from __future__ import annotations

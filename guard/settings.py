@@ -5,6 +5,8 @@
     guard serve --upstream http://127.0.0.1:8000                some keys have a flag
 
 Whatever does not fit is refused, all of it at once, with its place and the way out. All times are seconds.
+
+The file is long because it is a list: every key with its sentence, in the order in which they are shown.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ panel is one line of `ROWS`: what it is called, what it shows, its unit, why one
 changes of the policy are marked on every panel.
 
 More than 300 lines: most of them are the table of panels.
+
+The file is long because it is a list: every panel, in the order in which they are seen.
 """
 
 from __future__ import annotations

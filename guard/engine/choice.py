@@ -11,6 +11,8 @@ Only an OPEN choice takes text; what comes for any other state is dropped. Once 
 that breaks ends it in the repair's `otherwise`: the answer was given up before, and cutting it is what was promised.
 
 More than 300 lines, because the states mean nothing without what is done on the way from one to the other.
+
+The file is long because a repair is a part of a choice's states, and the table of states stays in one place.
 """
 
 from __future__ import annotations

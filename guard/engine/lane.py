@@ -10,6 +10,8 @@ A repair drops what was held and goes on behind what was sent, as it was sent: `
 which positions count anew, and `reopen` gives it to new scanners as their history.
 
 More than 300 lines: feeding, judging and releasing share every field, and the order between them is the guarantee.
+
+The file is long because feeding, deciding and releasing share one grid, on which every guarantee rests.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
                                                         | drop: counted, and a line `gap` tells of it later
 
 With excerpts, the lines of a lane wait until its later masks are known: at the latest until its choice ends.
+
+The file is long because what is written and what may then leave must be read together.
 """
 
 from __future__ import annotations

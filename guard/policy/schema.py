@@ -1,6 +1,8 @@
 """The policy file, version 1, as pydantic models. Its JSON Schema is `policies/policy.schema.json`.
 
 Types are strict: `"0.9"` is text, not a number. Where a list is meant, a single word will do.
+
+The file is long because it is a list: every key of the policy file with its sentence.
 """
 
 from __future__ import annotations

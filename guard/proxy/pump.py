@@ -9,6 +9,8 @@ Clocks end a stream or tell a client to wait; they never settle or release text.
 upstream, opens the continued request (`guard.proxy.repair`), and feeds its events into the same engine.
 
 More than 300 lines: reading, writing and the clocks share every field of the stream that they move.
+
+The file is long because everything that moves one stream shares its clocks and its state.
 """
 
 from __future__ import annotations
